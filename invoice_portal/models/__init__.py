@@ -1,0 +1,16 @@
+from . import (
+    account_move,
+    account_move_line,
+    account_move_lock,
+    account_move_status,
+    account_move_void,
+    account_partial_reconcile,
+    billing_charge,
+    billing_run,
+    billing_run_client,
+    project_project,
+    project_task,
+    res_company,
+    res_config_settings,
+    res_partner,
+)

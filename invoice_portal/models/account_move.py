@@ -1,0 +1,201 @@
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+from odoo.fields import Command
+from odoo.tools import float_is_zero
+
+
+class AccountMove(models.Model):
+    """How charges become a customer invoice, and how it is finalized."""
+
+    _inherit = "account.move"
+
+    billing_charge_ids = fields.One2many(
+        "billing.charge",
+        compute="_compute_billing_charge_ids",
+        string="Charges",
+        help="The charges that this invoice bills now.",
+    )
+    billing_charge_count = fields.Integer(compute="_compute_billing_charge_ids")
+    billing_project_id = fields.Many2one(
+        "project.project",
+        string="Project",
+        index="btree_not_null",
+        check_company=True,
+        help="Set when everything on the invoice belongs to this project.",
+    )
+
+    @api.depends("invoice_line_ids.billing_charge_id")
+    def _compute_billing_charge_ids(self):
+        for move in self:
+            move.billing_charge_ids = move.invoice_line_ids.billing_charge_id.filtered(
+                lambda charge, move=move: charge.invoice_id == move
+            )
+            move.billing_charge_count = len(move.billing_charge_ids)
+
+    # -- from charges to a draft --------------------------------------------------------------------------------------
+
+    @api.model
+    def _billing_create_from_charges(self, plan):
+        """Create one draft per key of `plan`, as `billing.charge._draft_plan` returns it.
+
+        This is the seam for a faster way of writing entries: whatever replaces it makes the same entries.
+
+        :return: `{key: draft}`
+        """
+        by_company = {}
+        for key in plan:
+            by_company.setdefault(key[0], []).append(key)
+        drafts = {}
+        for company, keys in by_company.items():
+            moves = self.with_company(company).create([self._prepare_billing_invoice(key, plan[key]) for key in keys])
+            drafts.update(zip(keys, moves, strict=True))
+        return drafts
+
+    @api.model
+    def _prepare_billing_invoice(self, key, charges):
+        """Values of the draft for these charges, all of one draft key."""
+        company, client, currency, _project = key
+        project = charges.project_id if len(charges.project_id) == 1 and all(charges.mapped("project_id")) else None
+        contact = project and project._billing_contact()
+        if not contact or contact.commercial_partner_id != client:
+            contact = self.env["res.partner"].browse(client.address_get(["invoice"])["invoice"])
+        return {
+            "move_type": "out_invoice",
+            "company_id": company.id,
+            "partner_id": contact.id,
+            "currency_id": currency.id,
+            "billing_project_id": project.id if project else False,
+            "invoice_origin": project.name if project else False,
+            "invoice_line_ids": [
+                Command.create(dict(charge._prepare_invoice_line(), sequence=10 * position))
+                for position, charge in enumerate(
+                    charges.sorted(lambda charge: (charge.date, charge.task_id.id or 0, charge.id)), start=1
+                )
+            ],
+        }
+
+    @api.constrains("partner_id", "currency_id", "company_id", "move_type")
+    def _check_billing_charges_fit(self):
+        lines = self.invoice_line_ids.filtered(lambda line: line.billing_charge_id.invoice_line_id == line)
+        drafts = lines.filtered(lambda line: line.parent_state == "draft")
+        self.env["billing.charge"]._check_fits(drafts)
+
+    # -- charges follow the state of their invoice --------------------------------------------------------------------
+
+    def write(self, vals):
+        was = {move: move.state for move in self} if "state" in vals else {}
+        result = super().write(vals)
+        cancelled = self.browse().union(*(m for m, state in was.items() if state != "cancel" == m.state))
+        revived = self.browse().union(*(m for m, state in was.items() if state == "cancel" != m.state))
+        if cancelled:
+            cancelled.billing_charge_ids._release()
+        if lines := revived.invoice_line_ids.filtered("billing_charge_id"):
+            self.env["billing.charge"]._claim(lines)
+        return result
+
+    # -- finalize and lock --------------------------------------------------------------------------------------------
+
+    def _post(self, soft=True):
+        self._check_billing_amounts()
+        posted = super()._post(soft)
+        posted.filtered("billing_locked")._billing_notify_ready()
+        return posted
+
+    def _check_billing_amounts(self):
+        """A case whose price nobody named must not go out for nothing."""
+        for line in self.invoice_line_ids.filtered("billing_charge_id"):
+            digits = self.env["decimal.precision"].precision_get("Product Price")
+            if float_is_zero(line.price_unit, precision_digits=digits) and line.discount < 100:
+                raise UserError(
+                    self.env._(
+                        "The line “%(line)s” on %(invoice)s has no amount. Type one, or give it 100 %% discount to bill "
+                        "it for nothing.",
+                        line=(line.name or line.billing_charge_id.name or "").partition("\n")[0],
+                        invoice=line.move_id.display_name,
+                    )
+                )
+
+    def _billing_finalize(self):
+        """Post and lock, whatever the accounting date; the reason of a refusal names the invoice."""
+        self.check_access("write")
+        for move in self:
+            move._billing_check_move("finalized")
+        return self._post(soft=False)
+
+    def _billing_notify_ready(self):
+        """Tell the client that an invoice is ready for payment, where that is wished.
+
+        The mail is written with the invoice and leaves after the commit, by Odoo's mail queue.
+        """
+        template = self.env.ref("invoice_portal.mail_template_invoice_ready", raise_if_not_found=False)
+        wished = self.filtered(lambda move: move.move_type == "out_invoice" and move._billing_wants_ready_mail())
+        if not template or not wished:
+            return
+        for move in wished.filtered(lambda move: not move.partner_id.email):
+            move.message_post(
+                body=self.env._("“Invoice ready for payment” was not sent: %s has no e-mail address.")
+                % move.partner_id.display_name
+            )
+        for move in wished.filtered("partner_id.email"):
+            move.message_mail_with_source(
+                template, email_layout_xmlid="mail.mail_notification_layout_with_responsible_signature", force_send=False
+            )
+
+    def _billing_wants_ready_mail(self):
+        self.ensure_one()
+        wish = self.commercial_partner_id.with_company(self.company_id).billing_ready_mail
+        return wish == "yes" or (wish != "no" and self.company_id.billing_ready_mail)
+
+    # -- buttons ------------------------------------------------------------------------------------------------------
+
+    def action_billing_finalize(self):
+        """Ask before finalizing: how many, how much, who is told."""
+        return self.env["billing.finalize"]._open(self)
+
+    def action_billing_void(self):
+        """Show the void plan of this invoice."""
+        self.ensure_one()
+        return self.env["billing.void"]._open(self)
+
+    def action_billing_delete(self):
+        """Delete drafts; their charges are open again."""
+        for move in self:
+            move._billing_check_move("deleted")
+        self.unlink()
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
+
+    def action_billing_charges(self):
+        self.ensure_one()
+        return self.env["billing.charge"]._get_records_action(
+            name=self.env._("Charges"), domain=[("line_ids.move_id", "=", self.id)], views=[(False, "list"), (False, "form")]
+        ) if len(self.billing_charge_ids) != 1 else self.billing_charge_ids._get_records_action()
+
+    @api.private
+    def _billing_check_staff(self):
+        if not self.env.user.has_group("invoice_portal.group_billing_user"):
+            raise AccessError(self.env._("Only billing staff may do this."))
+
+    # -- what clients see ---------------------------------------------------------------------------------------------
+
+    @api.private
+    def _billing_hidden_from_clients(self):
+        """Whether this is a draft, or was cancelled as one: no client sees it by any link."""
+        self.ensure_one()
+        return self.state != "posted" and self.is_sale_document(include_receipts=True)
+
+    @api.model
+    def _get_thread_with_access(self, thread_id, **kwargs):
+        """The conversation on a draft is not opened by its link either."""
+        thread = super()._get_thread_with_access(thread_id, **kwargs)
+        if thread and thread.sudo()._billing_hidden_from_clients() and not self.env.user._is_internal():
+            return self.browse()
+        return thread
+
+    def _notify_get_recipients_groups(self, message, model_description, msg_vals=False):
+        """No button to a draft in a mail to a client: the page would refuse."""
+        groups = super()._notify_get_recipients_groups(message, model_description, msg_vals=msg_vals)
+        if self and self._billing_hidden_from_clients():
+            for name, _matches, options in groups:
+                if name != "user":
+                    options["has_button_access"] = False
+        return groups

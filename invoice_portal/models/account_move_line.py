@@ -1,0 +1,84 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+# What stands on the document, or decides what stands there. Analytic distribution, tags and matching are the
+# bookkeeper's own and stay open.
+LOCKED_LINE_FIELDS = {
+    "account_id",
+    "amount_currency",
+    "balance",
+    "billing_charge_id",
+    "billing_period_end",
+    "billing_period_start",
+    "credit",
+    "currency_id",
+    "currency_rate",
+    "date_maturity",
+    "debit",
+    "deductible_amount",
+    "discount",
+    "discount_amount_currency",
+    "discount_balance",
+    "discount_date",
+    "display_type",
+    "move_id",
+    "name",
+    "partner_id",
+    "price_unit",
+    "product_id",
+    "product_uom_id",
+    "quantity",
+    "sequence",
+    "tax_base_amount",
+    "tax_ids",
+    "tax_line_id",
+    "tax_repartition_line_id",
+    "tax_tag_ids",
+}
+
+
+class AccountMoveLine(models.Model):
+    _inherit = "account.move.line"
+
+    billing_charge_id = fields.Many2one(
+        "billing.charge",
+        string="Charge",
+        copy=False,
+        index="btree_not_null",
+        ondelete="set null",
+        help="The charge this line was made from. It stays known after the invoice was cancelled or voided; which line "
+        "bills the charge now, the charge says.",
+    )
+    billing_period_start = fields.Date(string="Period From")
+    billing_period_end = fields.Date(string="Period Until")
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self._refuse_lines_on_locked_moves(vals_list)
+        lines = super().create(vals_list)
+        if from_charges := lines.filtered("billing_charge_id"):
+            self.env["billing.charge"]._claim(from_charges)
+        return lines
+
+    def _refuse_lines_on_locked_moves(self, vals_list):
+        moves = self.env["account.move"].browse({vals["move_id"] for vals in vals_list if vals.get("move_id")})
+        if locked := moves.filtered("billing_locked"):
+            raise UserError(locked._billing_locked_message())
+
+    def write(self, vals):
+        if touched := vals.keys() & LOCKED_LINE_FIELDS:
+            for line in self.filtered("move_id.billing_locked"):
+                if any(self.env["account.move"]._field_will_change(line, vals, fname) for fname in touched):
+                    raise UserError(line.move_id._billing_locked_message())
+        if "billing_charge_id" in vals and any(
+            line.billing_charge_id.id != (vals["billing_charge_id"] or False) for line in self
+        ):
+            raise UserError(
+                self.env._("A line bills the charge it was made from. Remove the line, and add one for the other charge.")
+            )
+        return super().write(vals)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_locked(self):
+        if locked := self.move_id.filtered("billing_locked"):
+            raise UserError(locked._billing_locked_message())

@@ -1,0 +1,129 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+# Everything the client reads on the document, and what its totals, its number and its place in the books follow from.
+LOCKED_FIELDS = {
+    "amount_residual",
+    "amount_tax",
+    "amount_total",
+    "amount_untaxed",
+    "auto_post",
+    "billing_project_id",
+    "company_id",
+    "currency_id",
+    "date",
+    "delivery_date",
+    "fiscal_position_id",
+    "invoice_cash_rounding_id",
+    "invoice_currency_rate",
+    "invoice_date",
+    "invoice_date_due",
+    "invoice_incoterm_id",
+    "invoice_line_ids",
+    "invoice_payment_term_id",
+    "journal_id",
+    "line_ids",
+    "move_type",
+    "name",
+    "narration",
+    "partner_bank_id",
+    "partner_id",
+    "partner_shipping_id",
+    "payment_reference",
+    "quick_edit_total_amount",
+    "ref",
+    "reversed_entry_id",
+    "state",
+    "tax_totals",
+    "taxable_supply_date",
+}
+
+# Set by finalizing and by voiding only.
+OWN_FIELDS = {"billing_locked", "billing_void_date", "billing_void_move_id", "billing_void_reason"}
+
+
+class AccountMove(models.Model):
+    """A finalized invoice does not change: by no screen, call, import or button of another addon.
+
+    The rule sits in `write`, `create` of lines and the deletion guards, and heeds no context key: a caller from outside
+    could set one. What has to happen to a locked invoice (a reversing entry, a payment, a mail) needs none of them.
+    """
+
+    _inherit = "account.move"
+
+    billing_locked = fields.Boolean(
+        string="Locked",
+        readonly=True,
+        copy=False,
+        help="Finalized: number, dates, client, lines and amounts stay as they are. Void the invoice to correct it.",
+    )
+
+    def _billing_locks_when_posted(self):
+        """Whether finalizing this entry locks it. To be extended where a country's rules need a way back."""
+        self.ensure_one()
+        return self.is_sale_document(include_receipts=True) and (
+            self.company_id.billing_lock_invoices
+            or self.reversed_entry_id.billing_locked
+            or bool(self.invoice_line_ids.billing_charge_id)
+        )
+
+    def _billing_locked_message(self):
+        move = self[0]
+        if move.move_type == "out_invoice" and not move.billing_void_move_id:
+            return self.env._(
+                "%s is finalized and locked: its lines, dates, client and amounts no longer change. To correct it, void "
+                "it (Status ▸ Void): that reverses it and opens its charges again.",
+                move.display_name,
+            )
+        return self.env._("%s is finalized and locked, and no longer changes.", move.display_name)
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            if vals.keys() & OWN_FIELDS:
+                raise UserError(self.env._("An invoice starts as a draft, neither locked nor void."))
+        return super().create(vals_list)
+
+    def write(self, vals):
+        if vals.keys() & OWN_FIELDS:
+            raise UserError(self.env._("An invoice is locked by finalizing it and voided by *Void*, not by hand."))
+        touched = vals.keys() & LOCKED_FIELDS
+        for move in self.filtered("billing_locked") if touched else self:
+            if any(move._billing_would_change(vals, fname) for fname in touched):
+                raise UserError(move._billing_locked_message())
+        if vals.get("state") != "posted":
+            return super().write(vals)
+        # Locked in the very write that posts: there is no moment in between, and no second round through the entry.
+        to_lock = self.filtered(lambda move: move._billing_locks_when_posted())
+        super(AccountMove, to_lock).write(dict(vals, billing_locked=True))
+        return super(AccountMove, self - to_lock).write(vals)
+
+    @api.private
+    def _billing_mark_void(self, reversal, reason):
+        """The one change that a locked invoice sees: that it is void, by which entry, and why."""
+        self.ensure_one()
+        return super().write(
+            {
+                "billing_void_move_id": reversal.id,
+                "billing_void_reason": reason,
+                "billing_void_date": fields.Datetime.now(),
+            }
+        )
+
+    def _billing_would_change(self, vals, fname):
+        field = self._fields[fname]
+        if field.type in ("one2many", "many2many"):
+            return bool(vals[fname])
+        if field.type == "binary":
+            return True
+        return self._field_will_change(self, vals, fname)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_locked(self):
+        if locked := self.filtered("billing_locked"):
+            raise UserError(locked._billing_locked_message())
+
+    @api.depends("billing_locked")
+    def _compute_show_reset_to_draft_button(self):
+        super()._compute_show_reset_to_draft_button()
+        self.filtered("billing_locked").show_reset_to_draft_button = False

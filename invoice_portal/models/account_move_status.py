@@ -1,0 +1,270 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Domain
+from odoo.tools import SQL
+
+from ..tools.local_time import day_bounds, local_date, zones_off_utc_date
+
+STATUSES = [
+    ("draft", "Draft"),
+    ("finalized", "Finalized"),
+    ("sent", "Sent"),
+    ("partial", "Partially Paid"),
+    ("paid", "Paid"),
+    ("overdue", "Overdue"),
+    ("cancelled", "Cancelled"),
+    ("void", "Void"),
+]
+SALE_TYPES = ("out_invoice", "out_refund", "out_receipt")
+
+
+class AccountMove(models.Model):
+    """`billing_status`: where a customer invoice stands, and which moves are allowed from there.
+
+    The status is a function of what Odoo keeps and of today's date where the client lives. Nothing stores it, so no job
+    has to keep it right; `_field_to_sql` is the same function for filters, groups and sorting. Change both together:
+    `test_status` holds them equal.
+    """
+
+    _inherit = "account.move"
+
+    billing_status = fields.Selection(
+        STATUSES,
+        string="Billing Status",
+        compute="_compute_billing_status",
+        search="_search_billing_status",
+        compute_sudo=True,
+    )
+    billing_moves = fields.Json(compute="_compute_billing_moves", exportable=False)
+
+    @api.depends(
+        "move_type",
+        "state",
+        "payment_state",
+        "is_move_sent",
+        "billing_void_move_id",
+        "invoice_date_due",
+        "commercial_partner_id.tz",
+        "line_ids.date_maturity",
+        "line_ids.reconciled",
+    )
+    def _compute_billing_status(self):
+        now = fields.Datetime.now()
+        due_dates = self._billing_next_due_dates()
+        for move in self:
+            if move.move_type not in SALE_TYPES:
+                move.billing_status = False
+            elif move.state == "draft":
+                move.billing_status = "draft"
+            elif move.state == "cancel":
+                move.billing_status = "cancelled"
+            elif move.billing_void_move_id or move.payment_state == "reversed":
+                move.billing_status = "void"
+            elif move.payment_state in ("paid", "in_payment", "invoicing_legacy"):
+                move.billing_status = "paid"
+            elif move.move_type != "out_refund" and (
+                due_dates.get(move._origin.id, move.invoice_date_due) or fields.Date.to_date("9999-12-31")
+            ) < local_date(now, move._billing_zone()):
+                move.billing_status = "overdue"
+            elif move.payment_state == "partial":
+                move.billing_status = "partial"
+            else:
+                move.billing_status = "sent" if move.is_move_sent else "finalized"
+
+    def _billing_zone(self):
+        """The time zone in which this invoice's due date passes: the client's, else the company's."""
+        return self.commercial_partner_id.tz or self.company_id.partner_id.tz or "UTC"
+
+    def _billing_next_due_dates(self):
+        """The first date by which money is still due, per posted invoice: instalments fall due one by one."""
+        open_ids = [move._origin.id for move in self if move.state == "posted" and move.payment_state != "paid"]
+        terms = self.env["account.move.line"]._read_group(
+            [
+                ("move_id", "in", open_ids),
+                ("display_type", "=", "payment_term"),
+                ("reconciled", "=", False),
+                ("date_maturity", "!=", False),
+            ],
+            ["move_id"],
+            ["date_maturity:min"],
+        )
+        return {move.id: due for move, due in terms}
+
+    def _field_to_sql(self, alias, fname, query=None):
+        if fname != "billing_status":
+            return super()._field_to_sql(alias, fname, query)
+
+        def column(name):
+            return self._field_to_sql(alias, name, query)
+
+        return SQL(
+            """CASE
+                WHEN %(move_type)s NOT IN %(sale_types)s THEN NULL
+                WHEN %(state)s = 'draft' THEN 'draft'
+                WHEN %(state)s = 'cancel' THEN 'cancelled'
+                WHEN %(void)s IS NOT NULL OR %(payment_state)s = 'reversed' THEN 'void'
+                WHEN %(payment_state)s IN ('paid', 'in_payment', 'invoicing_legacy') THEN 'paid'
+                WHEN %(move_type)s != 'out_refund' AND %(due)s THEN 'overdue'
+                WHEN %(payment_state)s = 'partial' THEN 'partial'
+                WHEN %(sent)s THEN 'sent'
+                ELSE 'finalized'
+            END""",
+            sale_types=SALE_TYPES,
+            move_type=column("move_type"),
+            state=column("state"),
+            void=column("billing_void_move_id"),
+            payment_state=column("payment_state"),
+            sent=column("is_move_sent"),
+            due=self._billing_overdue_sql(alias, column),
+        )
+
+    def _billing_overdue_sql(self, alias, column):
+        """Whether the first unpaid due date lies before today, in the client's zone.
+
+        Only dates within a day of UTC's need the client's zone looked up.
+        """
+        now = fields.Datetime.now()
+        earliest, latest = day_bounds(now)
+        behind, ahead = zones_off_utc_date(now)
+        line = self.env["account.move.line"]
+        partner = self.env["res.partner"]
+        due = SQL(
+            """COALESCE((
+                SELECT min(%(maturity)s) FROM account_move_line term
+                 WHERE %(move)s = %(id)s AND %(display_type)s = 'payment_term' AND %(reconciled)s IS NOT TRUE
+            ), %(due)s)""",
+            id=column("id"),
+            due=column("invoice_date_due"),
+            maturity=line._field_to_sql("term", "date_maturity"),
+            move=line._field_to_sql("term", "move_id"),
+            display_type=line._field_to_sql("term", "display_type"),
+            reconciled=line._field_to_sql("term", "reconciled"),
+        )
+        zone = SQL(
+            """COALESCE(
+                (SELECT %(tz)s FROM res_partner client WHERE client.id = %(client)s),
+                (SELECT owner.tz FROM res_company company JOIN res_partner owner ON owner.id = company.partner_id
+                  WHERE company.id = %(company)s),
+                'UTC'
+            )""",
+            tz=partner._field_to_sql("client", "tz"),
+            client=column("commercial_partner_id"),
+            company=column("company_id"),
+        )
+        return SQL(
+            """(SELECT CASE
+                    WHEN first.due < %(earliest)s THEN TRUE
+                    WHEN first.due >= %(latest)s THEN FALSE
+                    ELSE first.due < (CASE
+                        WHEN %(zone)s = ANY(%(behind)s) THEN %(earliest)s
+                        WHEN %(zone)s = ANY(%(ahead)s) THEN %(latest)s
+                        ELSE %(today)s
+                    END)
+                END FROM (SELECT %(due)s AS due) first)""",
+            due=due,
+            zone=zone,
+            earliest=earliest,
+            latest=latest,
+            today=now.date(),
+            behind=list(behind),
+            ahead=list(ahead),
+        )
+
+    @api.model
+    def _search_billing_status(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        statuses = tuple(status for status in value if status) or ("",)
+
+        def matches(model, alias, query):
+            return SQL("%s IN %s", model._field_to_sql(alias, "billing_status", query), statuses)
+
+        found = Domain.custom(to_sql=matches, predicate=lambda move: move.billing_status in statuses)
+        # The cheap half of the answer first: it has an index, and spares the expression most rows.
+        narrowed = Domain("move_type", "in", SALE_TYPES) & found
+        return narrowed | Domain("move_type", "not in", SALE_TYPES) if False in value else narrowed
+
+    # -- the Status dropdown ------------------------------------------------------------------------------------------
+
+    def _billing_moves_from(self):
+        """The moves that lead on from here: `{target: label}`, in the order in which they are offered."""
+        self.ensure_one()
+        if self.move_type not in SALE_TYPES:
+            return {}
+        moves = {
+            "draft": {
+                "finalized": self.env._("Finalize & Lock"),
+                "cancelled": self.env._("Cancel"),
+                "deleted": self.env._("Delete draft"),
+            },
+            "cancelled": {"draft": self.env._("Back to draft")},
+            "void": {},
+        }.get(self.billing_status)
+        if moves is None:
+            moves = {"sent": self.env._("Send"), "paid": self.env._("Mark as paid"), "void": self.env._("Void")}
+        return {target: label for target, label in moves.items() if not self._billing_why_not(target)}
+
+    def _billing_why_not(self, target):
+        """Why this invoice cannot go to `target` now, in words, or nothing. Extend it, and call super first."""
+        self.ensure_one()
+        status, name = self.billing_status, self.display_name
+        statuses = dict(self._fields["billing_status"]._description_selection(self.env))
+        if not status:
+            return self.env._("%s is not a customer invoice.", name)
+        if target in ("finalized", "cancelled", "deleted") and status != "draft":
+            if target == status:
+                return self.env._("%(invoice)s is already %(status)s.", invoice=name, status=statuses[status].lower())
+            if status == "cancelled":
+                return self.env._("%s is cancelled. Take it back to draft first.", name)
+            if target == "finalized":
+                return self.env._("%s is already finalized.", name)
+            return self.env._("%s is finalized: it can be voided, but neither cancelled nor deleted.", name)
+        if target == "draft" and status != "cancelled":
+            if status == "draft":
+                return self.env._("%s is a draft already.", name)
+            return self._billing_locked_message() if self.billing_locked else None
+        if target in ("sent", "paid", "void") and status in ("draft", "cancelled"):
+            return self.env._("Finalize %s first.", name)
+        if target in ("sent", "paid") and status == "void":
+            return self.env._("%s is void: nothing is due any more.", name)
+        if target == "paid" and status == "paid":
+            return self.env._("%s is paid already.", name)
+        if target == "void":
+            return self._billing_why_not_void()
+        return None
+
+    def _billing_check_move(self, target):
+        if reason := self._billing_why_not(target):
+            raise UserError(reason)
+
+    @api.depends("billing_status")
+    @api.depends_context("uid", "lang")
+    def _compute_billing_moves(self):
+        may = self.env.user.has_group("invoice_portal.group_billing_user")
+        for move in self:
+            move.billing_moves = [
+                {"target": target, "label": label} for target, label in (move._billing_moves_from() if may else {}).items()
+            ]
+
+    def action_billing_move(self, target):
+        """One step of the Status dropdown. Steps that have to be confirmed open their dialog."""
+        self.ensure_one()
+        self._billing_check_staff()
+        self._billing_check_move(target)
+        steps = {
+            "finalized": self.action_billing_finalize,
+            "deleted": self._billing_delete_and_leave,
+            "cancelled": self.button_cancel,
+            "draft": self.button_draft,
+            "sent": self.action_invoice_sent,
+            "paid": self.action_register_payment,
+            "void": self.action_billing_void,
+        }
+        if target not in steps:
+            raise UserError(self.env._("There is no status “%s”.", target))
+        action = steps[target]()
+        return action if isinstance(action, dict) else False
+
+    def _billing_delete_and_leave(self):
+        self.unlink()
+        return self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")

@@ -1,0 +1,539 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Command, Domain
+from odoo.tools import SQL
+
+STATES = [
+    ("open", "Open"),
+    ("drafted", "On a draft"),
+    ("invoiced", "Invoiced"),
+    ("discarded", "Discarded"),
+]
+
+# What a charge asks for. Fixed as soon as an invoice line has been made from it: from then on the line speaks.
+ASKED_FIELDS = {
+    "amount",
+    "company_id",
+    "currency_id",
+    "date",
+    "discount",
+    "name",
+    "origin",
+    "partner_id",
+    "period_end",
+    "period_start",
+    "price_unit",
+    "product_id",
+    "project_id",
+    "quantity",
+    "task_id",
+    "tax_ids",
+}
+
+
+class BillingCharge(models.Model):
+    """One thing to bill. It becomes at most one line on one living customer invoice."""
+
+    _name = "billing.charge"
+    _description = "Charge"
+    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _order = "date desc, id desc"
+    _check_company_auto = True
+
+    name = fields.Text(
+        string="Description",
+        compute="_compute_name",
+        store=True,
+        readonly=False,
+        required=True,
+        precompute=True,
+        help="What the client reads on the invoice.",
+    )
+    company_id = fields.Many2one(
+        "res.company",
+        required=True,
+        index=True,
+        default=lambda self: self.env.company,
+    )
+    partner_id = fields.Many2one(
+        "res.partner",
+        string="Client",
+        compute="_compute_partner_id",
+        store=True,
+        readonly=False,
+        required=True,
+        precompute=True,
+        index=True,
+        check_company=True,
+        tracking=True,
+        help="The company or person that is billed. A contact stands for the company it belongs to.",
+    )
+    project_id = fields.Many2one(
+        "project.project",
+        compute="_compute_project_id",
+        store=True,
+        readonly=False,
+        precompute=True,
+        index="btree_not_null",
+        check_company=True,
+    )
+    task_id = fields.Many2one(
+        "project.task",
+        string="Case",
+        index="btree_not_null",
+        check_company=True,
+        domain="[('project_id', '!=', False)]",
+        copy=False,
+    )
+    product_id = fields.Many2one("product.product", check_company=True, domain="[('sale_ok', '=', True)]")
+    date = fields.Date(
+        required=True,
+        default=fields.Date.context_today,
+        index=True,
+        help="The day the work was done or the charge arose.",
+    )
+    period_start = fields.Date(string="From")
+    period_end = fields.Date(string="Until", help="Last day of the period, included.")
+    currency_id = fields.Many2one(
+        "res.currency",
+        compute="_compute_currency_id",
+        store=True,
+        readonly=False,
+        required=True,
+        precompute=True,
+    )
+    quantity = fields.Float(digits="Product Unit", default=1.0)
+    price_unit = fields.Float(
+        string="Unit Price",
+        digits="Product Price",
+        compute="_compute_price_unit",
+        store=True,
+        readonly=False,
+        precompute=True,
+        tracking=True,
+        help="Zero means that nobody has named a price yet. To give something away, name its price and 100 % discount.",
+    )
+    discount = fields.Float(string="Discount (%)", digits="Discount")
+    tax_ids = fields.Many2many(
+        "account.tax",
+        string="Taxes",
+        compute="_compute_tax_ids",
+        store=True,
+        readonly=False,
+        precompute=True,
+        check_company=True,
+        context={"active_test": False},
+        domain="[('type_tax_use', '=', 'sale')]",
+    )
+    amount = fields.Monetary(
+        compute="_compute_amount",
+        store=True,
+        precompute=True,
+        help="Quantity × unit price − discount, rounded to the currency.",
+    )
+    origin = fields.Selection(
+        [("manual", "Typed"), ("import", "Imported"), ("case", "Case")],
+        required=True,
+        readonly=True,
+        default=lambda self: "import" if self.env.context.get("import_file") else "manual",
+    )
+    discarded = fields.Boolean(readonly=True, copy=False, tracking=True)
+    invoice_line_id = fields.Many2one(
+        "account.move.line",
+        string="Invoice Line",
+        readonly=True,
+        copy=False,
+        ondelete="set null",
+        check_company=True,
+        help="The line that bills this charge now. Empty as long as it is open.",
+    )
+    invoice_id = fields.Many2one(related="invoice_line_id.move_id", string="Invoice")
+    run_client_id = fields.Many2one(
+        "billing.run.client",
+        string="Planned In",
+        readonly=True,
+        copy=False,
+        index="btree_not_null",
+        ondelete="set null",
+        help="The run that drafted this charge last, or is about to.",
+    )
+    line_ids = fields.One2many(
+        "account.move.line",
+        "billing_charge_id",
+        string="All Lines",
+        readonly=True,
+        help="Every line ever made from this charge, those on cancelled and void invoices included.",
+    )
+    amount_billed = fields.Monetary(
+        compute="_compute_amount_billed",
+        help="What stands on the invoice, where a draft's line was edited.",
+    )
+    state = fields.Selection(STATES, compute="_compute_state", search="_search_state")
+
+    # The list of what is still to bill stays small however long the history grows.
+    _open_idx = models.Index("(partner_id, company_id) WHERE invoice_line_id IS NULL")
+    _one_line = models.UniqueIndex(
+        "(invoice_line_id) WHERE invoice_line_id IS NOT NULL",
+        "This invoice line already bills another charge.",
+    )
+    _one_case = models.UniqueIndex(
+        "(task_id) WHERE task_id IS NOT NULL AND discarded IS NOT TRUE",
+        "This case already has a charge. Discard that one first, or leave the case empty here.",
+    )
+    _period = models.Constraint(
+        "CHECK (period_end IS NULL OR period_start IS NULL OR period_end >= period_start)",
+        "The period of a charge ends before it starts.",
+    )
+    _discount = models.Constraint(
+        "CHECK (discount IS NULL OR discount <= 100)",
+        "A discount cannot exceed 100 %.",
+    )
+    _discarded_is_unbilled = models.Constraint(
+        "CHECK (discarded IS NOT TRUE OR invoice_line_id IS NULL)",
+        "A charge that stands on an invoice cannot be discarded.",
+    )
+
+    # -- what it asks for ---------------------------------------------------------------------------------------------
+
+    @api.depends("product_id", "task_id")
+    def _compute_name(self):
+        for charge in self:
+            if not charge.name:
+                product = charge.product_id.with_context(lang=charge.partner_id.lang or self.env.lang)
+                charge.name = charge.task_id.name or product.get_product_multiline_description_sale() or charge.name
+
+    @api.depends("task_id")
+    def _compute_project_id(self):
+        for charge in self:
+            if charge.task_id:
+                charge.project_id = charge.task_id.project_id
+
+    @api.depends("project_id", "task_id")
+    def _compute_partner_id(self):
+        for charge in self:
+            if not charge.partner_id:
+                client = charge.task_id._billing_client() if charge.task_id else charge.project_id._billing_client()
+                charge.partner_id = client
+
+    @api.depends("project_id", "company_id")
+    def _compute_currency_id(self):
+        for charge in self:
+            if not charge.currency_id or charge.project_id.billing_currency_id:
+                charge.currency_id = charge.project_id.billing_currency_id or charge.company_id.currency_id
+
+    @api.depends("product_id", "task_id", "currency_id")
+    def _compute_price_unit(self):
+        for charge in self:
+            if charge.price_unit:
+                continue
+            if charge.task_id.billing_price:
+                charge.price_unit = charge.task_id.billing_price
+            elif charge.product_id and charge.currency_id:
+                charge.price_unit = charge.product_id.currency_id._convert(
+                    charge.product_id.with_company(charge.company_id).lst_price,
+                    charge.currency_id,
+                    charge.company_id,
+                    charge.date or fields.Date.context_today(charge),
+                    round=False,
+                )
+
+    @api.depends("product_id", "partner_id", "company_id")
+    def _compute_tax_ids(self):
+        for (company, partner, product), charges in self.grouped(
+            lambda charge: (charge.company_id, charge.partner_id, charge.product_id)
+        ).items():
+            taxes = product.taxes_id._filter_taxes_by_company(company) if product else company.account_sale_tax_id
+            position = (
+                self.env["account.fiscal.position"]
+                .with_company(company)
+                ._get_fiscal_position(self.env["res.partner"].browse(partner.address_get(["invoice"])["invoice"]))
+                if partner
+                else self.env["account.fiscal.position"]
+            )
+            charges.tax_ids = position.map_tax(taxes)
+
+    @api.depends("quantity", "price_unit", "discount", "currency_id")
+    def _compute_amount(self):
+        for charge in self:
+            charge.amount = (charge.currency_id or charge.company_id.currency_id).round(
+                charge.quantity * charge.price_unit * (1 - charge.discount / 100)
+            )
+
+    # -- what became of it --------------------------------------------------------------------------------------------
+
+    @api.depends("invoice_line_id.quantity", "invoice_line_id.price_unit", "invoice_line_id.discount")
+    def _compute_amount_billed(self):
+        for charge in self:
+            line = charge.invoice_line_id
+            charge.amount_billed = charge.currency_id.round(line.quantity * line.price_unit * (1 - line.discount / 100))
+
+    @api.depends("discarded", "invoice_line_id.parent_state")
+    def _compute_state(self):
+        for charge in self:
+            if charge.discarded:
+                charge.state = "discarded"
+            elif not charge.invoice_line_id:
+                charge.state = "open"
+            else:
+                charge.state = "invoiced" if charge.invoice_line_id.parent_state == "posted" else "drafted"
+
+    @api.model
+    def _search_state(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        return Domain.OR(
+            {
+                "open": Domain("invoice_line_id", "=", False) & Domain("discarded", "=", False),
+                "drafted": Domain("invoice_line_id.parent_state", "!=", "posted") & Domain("invoice_line_id", "!=", False),
+                "invoiced": Domain("invoice_line_id.parent_state", "=", "posted"),
+                "discarded": Domain("discarded", "=", True),
+            }.get(state, Domain.FALSE)
+            for state in value
+        )
+
+    def _field_to_sql(self, alias, fname, query=None):
+        if fname != "state":
+            return super()._field_to_sql(alias, fname, query)
+        line = self.env["account.move.line"]
+        return SQL(
+            """CASE
+                WHEN %(discarded)s THEN 'discarded'
+                WHEN %(line)s IS NULL THEN 'open'
+                WHEN (SELECT %(line_state)s FROM account_move_line billed WHERE billed.id = %(line)s) = 'posted'
+                    THEN 'invoiced'
+                ELSE 'drafted'
+            END""",
+            discarded=self._field_to_sql(alias, "discarded", query),
+            line=self._field_to_sql(alias, "invoice_line_id", query),
+            line_state=line._field_to_sql("billed", "parent_state"),
+        )
+
+    @api.depends("name")
+    def _compute_display_name(self):
+        for charge in self:
+            charge.display_name = (charge.name or "").partition("\n")[0]
+
+    # -- create, write, delete ----------------------------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
+                raise UserError(self.env._("A charge starts open: it cannot be created as billed or discarded."))
+        charges = super().create([self._bill_the_commercial_entity(vals) for vals in vals_list])
+        for charge in charges:
+            # A client computed from the project may be a contact, too.
+            if charge.partner_id != charge.partner_id.commercial_partner_id:
+                charge.partner_id = charge.partner_id.commercial_partner_id
+        return charges
+
+    def write(self, vals):
+        if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
+            raise UserError(
+                self.env._("What became of a charge follows from its invoice; it cannot be set by hand. Use the buttons.")
+            )
+        if vals.keys() & ASKED_FIELDS and (billed := self.filtered("invoice_line_id")):
+            raise UserError(billed._why_not_editable())
+        return super().write(self._bill_the_commercial_entity(vals))
+
+    def _bill_the_commercial_entity(self, vals):
+        if not vals.get("partner_id"):
+            return vals
+        partner = self.env["res.partner"].browse(vals["partner_id"])
+        return dict(vals, partner_id=partner.commercial_partner_id.id)
+
+    def _why_not_editable(self):
+        charge = self[0]
+        if charge.state == "invoiced":
+            return self.env._(
+                "“%(charge)s” stands on %(invoice)s, which is finalized, and can no longer be edited. "
+                "Void the invoice to correct it.",
+                charge=charge.display_name,
+                invoice=charge.invoice_id.display_name,
+            )
+        return self.env._(
+            "“%(charge)s” stands on %(invoice)s. Edit the line there, or take it off the draft first.",
+            charge=charge.display_name,
+            invoice=charge.invoice_id.display_name,
+        )
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_only_if_never_billed(self):
+        if billed := self.filtered("invoice_line_id"):
+            raise UserError(billed._why_not_editable())
+        if known := self.filtered(lambda charge: "posted" in charge.line_ids.mapped("parent_state")):
+            raise UserError(
+                self.env._(
+                    "“%(charge)s” was billed on %(invoice)s, which is void now. It explains that invoice and is kept: "
+                    "discard it instead of deleting it.",
+                    charge=known[0].display_name,
+                    invoice=known[0].line_ids.move_id.filtered(lambda move: move.state == "posted")[:1].display_name,
+                )
+            )
+
+    # -- the link to an invoice line ----------------------------------------------------------------------------------
+
+    @api.model
+    def _claim(self, lines):
+        """Let each of these new invoice lines bill the charge it names, or refuse all of them.
+
+        One conditional UPDATE decides: of two transactions that want the same charge, the second one finds it taken.
+        """
+        charges = lines.billing_charge_id
+        charges.check_access("write")
+        charges._check_fits(lines)
+        lines.flush_recordset(["billing_charge_id"])
+        charges.flush_recordset()
+        claimed = self.env.execute_query(
+            SQL(
+                """
+                UPDATE billing_charge charge
+                   SET invoice_line_id = line.id, write_uid = %s, write_date = %s
+                  FROM account_move_line line
+                 WHERE line.id IN %s AND charge.id = line.billing_charge_id
+                   AND charge.invoice_line_id IS NULL AND charge.discarded IS NOT TRUE
+             RETURNING charge.id
+                """,
+                self.env.uid,
+                self.env.cr.now(),
+                lines._ids,
+            )
+        )
+        charges.invalidate_recordset(["invoice_line_id", "write_uid", "write_date"])
+        charges.modified(["invoice_line_id"])
+        if len(claimed) != len(lines):
+            taken = charges - self.browse(id_ for (id_,) in claimed)
+            raise UserError((taken or charges)._why_not_claimable())
+
+    def _check_fits(self, lines):
+        """A charge is billed to its own client, by its own company, in its own currency, on an invoice."""
+        for line in lines:
+            move, charge = line.move_id, line.billing_charge_id
+            if move.move_type != "out_invoice" or move.state != "draft":
+                raise UserError(
+                    self.env._("“%(charge)s” can only be put on a draft customer invoice.", charge=charge.display_name)
+                )
+            if (
+                move.company_id != charge.company_id
+                or move.currency_id != charge.currency_id
+                or move.commercial_partner_id != charge.partner_id
+            ):
+                raise UserError(
+                    self.env._(
+                        "“%(charge)s” belongs on an invoice of %(company)s to %(client)s in %(currency)s. "
+                        "This one is of %(other_company)s to %(other_client)s in %(other_currency)s.",
+                        charge=charge.display_name,
+                        company=charge.company_id.display_name,
+                        client=charge.partner_id.display_name,
+                        currency=charge.currency_id.name,
+                        other_company=move.company_id.display_name,
+                        other_client=move.commercial_partner_id.display_name,
+                        other_currency=move.currency_id.name,
+                    )
+                )
+
+    def _why_not_claimable(self):
+        charge = self[0]
+        if charge.discarded:
+            return self.env._("“%s” was discarded. Reopen it before billing it.", charge.display_name)
+        if charge.invoice_line_id:
+            return self.env._(
+                "“%(charge)s” already stands on %(invoice)s. Nothing is billed twice.",
+                charge=charge.display_name,
+                invoice=charge.invoice_id.display_name,
+            )
+        return self.env._("“%s” was given to more than one invoice line.", charge.display_name)
+
+    def _release(self, discard=False):
+        """Take these charges off their invoice lines: open again, or discarded for good."""
+        return super().write({"invoice_line_id": False, "discarded": discard})
+
+    # -- drafting -----------------------------------------------------------------------------------------------------
+
+    def _draft_key(self):
+        """Charges with the same key go on the same draft."""
+        self.ensure_one()
+        client = self.partner_id.with_company(self.company_id)
+        project = self.project_id if client.billing_per_project else self.env["project.project"]
+        return self.company_id, self.partner_id, self.currency_id, project
+
+    def _draft_plan(self, companies=None, run_client=None):
+        """What drafting these charges would make. Reads only.
+
+        :param companies: those to bill for; all that the user works in, unless told otherwise
+        :param run_client: the planned draft that asks, whose own charges are not held back for it
+        :return: `{draft key: charges}` and `{reason: charges left out}`
+        """
+        left_out = {}
+        for charge in self:
+            if reason := charge._why_not_drafted(companies or self.env.companies, run_client):
+                left_out[reason] = left_out.get(reason, self.browse()) | charge
+        remaining = self.sorted("id") - self.browse().union(*left_out.values())
+        plan = remaining.grouped(lambda charge: charge._draft_key())
+        for key, charges in list(plan.items()):
+            currency = key[2]
+            if currency.compare_amounts(sum(charges.mapped("amount")), 0) < 0:
+                reason = self.env._("Credits exceed charges: add charges, or issue a credit note")
+                left_out[reason] = left_out.get(reason, self.browse()) | plan.pop(key)
+        return plan, left_out
+
+    def _why_not_drafted(self, companies, run_client=None):
+        """A reason that a person understands for leaving this charge off a draft now, or nothing."""
+        self.ensure_one()
+        if self.company_id not in companies:
+            return self.env._("Other company (%s)", self.company_id.display_name)
+        if self.state == "drafted":
+            return self.env._("Already on a draft")
+        if self.state == "invoiced":
+            return self.env._("Already invoiced")
+        if self.state == "discarded":
+            return self.env._("Discarded")
+        if not self.price_unit:
+            return self.env._("No price")
+        if not self.currency_id.active:
+            return self.env._("Currency %s is not active", self.currency_id.name)
+        client = self.partner_id.with_company(self.company_id)
+        if not client.active:
+            return self.env._("Archived client")
+        if client.billing_blocked:
+            return self.env._("Billing on hold for this client")
+        if self.run_client_id.state == "pending" and self.run_client_id != run_client:
+            return self.env._("Being drafted by %s", self.run_client_id.run_id.name)
+        return None
+
+    def _prepare_invoice_line(self):
+        """Values of the invoice line that bills this charge. To be extended by what has more to say."""
+        self.ensure_one()
+        return {
+            "billing_charge_id": self.id,
+            "name": self.name,
+            "product_id": self.product_id.id,
+            "quantity": self.quantity,
+            "price_unit": self.price_unit,
+            "discount": self.discount,
+            "tax_ids": [Command.set(self.tax_ids.ids)],
+            "billing_period_start": self.period_start,
+            "billing_period_end": self.period_end,
+        }
+
+    # -- buttons ------------------------------------------------------------------------------------------------------
+
+    def action_draft_invoice(self):
+        """Invoice Selected Charges: show what would be drafted and ask."""
+        return self.env["billing.draft"]._open(self)
+
+    def action_discard(self):
+        """These will not be billed."""
+        self.check_access("write")
+        if billed := self.filtered("invoice_line_id"):
+            raise UserError(billed._why_not_editable())
+        self._release(discard=True)
+
+    def action_reopen(self):
+        """Bill a discarded charge after all."""
+        self.check_access("write")
+        self.filtered("discarded")._release()
+
+    def action_open_invoice(self):
+        self.ensure_one()
+        return self.invoice_id._get_records_action(name=self.env._("Invoice"))

@@ -1,0 +1,97 @@
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+
+# What open charges of the project's cases follow. A client that was missing makes finished cases billable.
+FOLLOWED = {
+    "billing_partner_id": {"partner_id"},
+    "partner_id": {"partner_id"},
+    "billing_currency_id": {"currency_id"},
+    "billing_product_id": {"product_id"},
+    "company_id": {"company_id", "currency_id"},
+}
+
+
+class ProjectProject(models.Model):
+    _inherit = "project.project"
+
+    billing_partner_id = fields.Many2one(
+        "res.partner",
+        string="Bill To",
+        groups="base.group_user",
+        check_company=True,
+        help="Who pays for the cases of this project. Empty: the project's customer.",
+    )
+    billing_contact_id = fields.Many2one(
+        "res.partner",
+        string="Billing Contact",
+        groups="base.group_user",
+        check_company=True,
+        help="To whom and where invoices of this project go. Empty: the client's invoice address.",
+    )
+    billing_currency_id = fields.Many2one(
+        "res.currency", groups="base.group_user", help="Empty: the currency of the company."
+    )
+    billing_product_id = fields.Many2one(
+        "product.product",
+        string="Default Product",
+        groups="base.group_user",
+        check_company=True,
+        domain="[('sale_ok', '=', True)]",
+        help="Account and taxes of cases that have no product of their own.",
+    )
+    billing_open_count = fields.Integer(
+        string="Open Charges", compute="_compute_billing_open_count", groups="invoice_portal.group_billing_user"
+    )
+
+    def _billing_client(self):
+        """The commercial entity that this project's charges are billed to."""
+        return (self.billing_partner_id or self.partner_id).commercial_partner_id
+
+    def _billing_contact(self):
+        """The contact and address on this project's invoices, or nothing: the client's own invoice address."""
+        self.ensure_one()
+        return self.billing_contact_id
+
+    @api.depends_context("company", "allowed_company_ids")
+    def _compute_billing_open_count(self):
+        counts = dict(
+            self.env["billing.charge"]._read_group(
+                [("project_id", "in", self.ids), ("state", "=", "open")], ["project_id"], ["__count"]
+            )
+        )
+        for project in self:
+            project.billing_open_count = counts.get(project._origin, 0)
+
+    @api.constrains("billing_contact_id", "billing_partner_id", "partner_id")
+    def _check_billing_contact(self):
+        for project in self:
+            contact, client = project.billing_contact_id, project._billing_client()
+            if contact and client and contact.commercial_partner_id != client:
+                raise ValidationError(
+                    self.env._(
+                        "%(contact)s does not belong to %(client)s, whom “%(project)s” is billed to.",
+                        contact=contact.display_name,
+                        client=client.display_name,
+                        project=project.display_name,
+                    )
+                )
+
+    def write(self, vals):
+        result = super().write(vals)
+        if changed := set().union(*(FOLLOWED.get(fname, ()) for fname in vals)):
+            tasks = self.env["project.task"].search([("project_id", "in", self.ids), ("billing_price", "!=", 0)])
+            tasks._billing_sync(changed)
+        return result
+
+    def action_billing_draft(self):
+        charges = self.env["billing.charge"].search([("project_id", "in", self.ids), ("state", "=", "open")])
+        return self.env["billing.draft"]._open(charges)
+
+    def action_billing_charges(self):
+        self.ensure_one()
+        action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_charges")
+        return dict(
+            action,
+            domain=[("project_id", "=", self.id)],
+            context={"search_default_open": 1, "default_project_id": self.id},
+        )

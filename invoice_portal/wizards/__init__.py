@@ -1,0 +1,1 @@
+from . import billing_draft, billing_finalize, billing_void
