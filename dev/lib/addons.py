@@ -1,12 +1,12 @@
-"""What the addons of this repository say about themselves. Only the standard library is used.
+"""What the addons of this repository say about themselves; standard library only.
 
-addons.py names                 our addons, each after those it depends on
-addons.py needs                 Odoo's modules that ours depend on
-addons.py extra test|demo       modules beside, from extra-modules.txt
-addons.py key test|demo         a hash of the sources that a database of this kind is built from
-addons.py select [WHAT…]        Odoo's --test-tags for an addon, a file, a class or a test
-addons.py missing-python        Python packages that the manifests ask for and this Python lacks
-addons.py check-tests           complain about tests that would silently never run
+names            our addons, each after those it depends on
+needs            Odoo's modules that ours depend on
+extra KIND       modules beside, from extra-modules.txt (KIND: test or demo)
+key KIND         a hash of the sources that a database of this kind is built from
+select [WHAT…]   Odoo's --test-tags for an addon, a file, a class or a test
+missing-python   packages that the manifests ask for and this Python lacks
+check-tests      complain about tests that would silently never run
 """
 
 import ast
@@ -18,14 +18,23 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 LIB = Path(__file__).resolve().parent
+ROOT = LIB.parents[1]
 
 # Read from disk when the server runs, or never: a database does not depend on them.
 NOT_IN_DATABASE = {
-    "test": {"tests", "static", "i18n", "demo", "migrations", "readme", "__pycache__"},
-    "demo": {"tests", "static", "readme", "__pycache__"},
+    "test": {
+        "__pycache__",
+        "demo",
+        "i18n",
+        "migrations",
+        "readme",
+        "static",
+        "tests",
+    },
+    "demo": {"__pycache__", "readme", "static", "tests"},
 }
+IGNORED = (".pyc", ".orig", ".rej", "~", ".swp")
 
 
 def stop(message):
@@ -39,20 +48,20 @@ def manifests():
             manifest = ast.literal_eval(path.read_text(encoding="utf-8"))
         except (SyntaxError, ValueError) as error:
             stop(f"{path.relative_to(ROOT)} is not a literal dictionary: {error}")
+        manifest.setdefault("depends", [])
         if manifest.get("installable", True):
             found[path.parent.name] = manifest
     return found
 
 
 def names():
-    """Our addons in the order of their dependencies."""
     found, ordered = manifests(), []
 
     def visit(name, path=()):
         if name in path:
             stop(f"these addons depend on each other: {' > '.join([*path, name])}")
         if name in found and name not in ordered:
-            for other in found[name].get("depends", []):
+            for other in found[name]["depends"]:
                 visit(other, (*path, name))
             ordered.append(name)
 
@@ -63,7 +72,8 @@ def names():
 
 def needs():
     found = manifests()
-    return sorted({other for manifest in found.values() for other in manifest.get("depends", [])} - set(found))
+    wanted = {name for manifest in found.values() for name in manifest["depends"]}
+    return sorted(wanted - set(found))
 
 
 def extra(kind):
@@ -72,30 +82,13 @@ def extra(kind):
     return sorted(row[0] for row in rows if kind in row[1:])
 
 
-def missing_python():
-    wanted = {
-        package
-        for manifest in manifests().values()
-        for package in manifest.get("external_dependencies", {}).get("python", [])
-    }
-    missing = []
-    for package in sorted(wanted):
-        requirement = re.split(r"[<>=!~ ;\[]", package)[0]
-        try:
-            importlib.metadata.distribution(requirement)
-        except importlib.metadata.PackageNotFoundError:
-            if importlib.util.find_spec(requirement) is None:
-                missing.append(package)
-    return missing
-
-
 def key(kind):
     digest = hashlib.sha256()
     for name in names():
         for folder, folders, files in os.walk(ROOT / name):
-            folders[:] = sorted(f for f in folders if f not in NOT_IN_DATABASE[kind] and not f.startswith("."))
+            folders[:] = sorted(set(folders) - NOT_IN_DATABASE[kind])
             for file in sorted(files):
-                if file.startswith((".", "README")) or file.endswith((".pyc", ".orig", ".rej", "~")):
+                if file.startswith((".", "README")) or file.endswith(IGNORED):
                     continue
                 path = Path(folder, file)
                 digest.update(f"{path.relative_to(ROOT)}\0".encode())
@@ -110,16 +103,15 @@ def select(*wanted):
     tags = []
     for word in wanted:
         path, _, test = word.partition(":")
-        path = path.rstrip("/").removeprefix("./")
         if os.path.isabs(path) and Path(path).is_relative_to(ROOT):
             path = str(Path(path).relative_to(ROOT))
+        path = path.rstrip("/").removeprefix("./").removesuffix("/tests")
         test = f":{test}" if test else ""
         if path in found:
             tags.append(f"/{path}{test}")
-        elif path.removesuffix("/tests") in found:
-            tags.append(f"/{path.removesuffix('/tests')}{test}")
-        elif path.endswith(".py") and path.split("/")[0] in found:
-            if not re.fullmatch(r"\w+/tests/(\w+/)*test_\w+\.py", path) or not (ROOT / path).is_file():
+        elif path.endswith(".py"):
+            is_test = re.fullmatch(r"(\w+)/tests/(\w+/)*test_\w+\.py", path)
+            if not is_test or is_test[1] not in found or not (ROOT / path).is_file():
                 stop(f"{path} is no test file of ours.")
             tags.append(f"/{path}{test}")
         elif re.fullmatch(r"[A-Z]\w*(\.\w+)?", word):
@@ -131,46 +123,64 @@ def select(*wanted):
     return ",".join(tags)
 
 
+def missing_python():
+    wanted = {
+        package
+        for manifest in manifests().values()
+        for package in manifest.get("external_dependencies", {}).get("python", [])
+    }
+    missing = []
+    for package in sorted(wanted):
+        name = re.split(r"[<>=!~ ;\[]", package)[0]
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            if importlib.util.find_spec(name) is None:
+                missing.append(package)
+    return missing
+
+
 def check_tests():
-    """Odoo runs only what tests/__init__.py imports; dev/test runs only what is tagged post_install, -at_install."""
+    """Odoo runs only what tests/__init__.py imports; dev/test only post_install."""
     problems = []
     classes = {}
     for name in names():
         folder = ROOT / name / "tests"
+        imported = imports(folder / "__init__.py")
         for path in sorted(folder.glob("**/*.py")):
+            shown = path.relative_to(ROOT)
             try:
                 tree = ast.parse(path.read_text(encoding="utf-8"))
             except SyntaxError as error:
-                problems.append(f"{path.relative_to(ROOT)}:{error.lineno}: {error.msg}")
+                problems.append(f"{shown}:{error.lineno}: {error.msg}")
                 continue
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
-                    classes.setdefault(node.name, (path, node))
-        imported = imports(folder / "__init__.py")
-        for path in sorted(folder.glob("test_*.py")):
-            if path.stem not in imported:
-                problems.append(f"{path.relative_to(ROOT)}: not imported by {name}/tests/__init__.py, so it never runs")
-
-    def tagged(node, seen=()):
-        for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).split(".")[-1] == "tagged":
-                words = {arg.value for arg in decorator.args if isinstance(arg, ast.Constant)}
-                if {"post_install", "-at_install"} <= words:
-                    return True
-        for base in node.bases:
-            base = ast.unparse(base).split(".")[-1]
-            if base in classes and base not in seen and tagged(classes[base][1], (*seen, base)):
-                return True
-        return False
-
-    for name, (path, node) in classes.items():
-        has_tests = any(isinstance(item, ast.FunctionDef) and item.name.startswith("test_") for item in node.body)
-        if has_tests and not tagged(node):
-            problems.append(
-                f"{path.relative_to(ROOT)}:{node.lineno}: {name} lacks @tagged('post_install', '-at_install'), so it never runs"
-            )
+                    classes[node.name, shown] = node
+            if path.match("test_*.py") and path.stem not in imported:
+                problems.append(f"{shown}: not imported by {name}/tests/__init__.py")
+    by_name = {name: node for (name, _shown), node in classes.items()}
+    for (name, shown), node in classes.items():
+        if has_tests(node) and not is_tagged(node, by_name):
+            problems.append(f"{shown}:{node.lineno}: {name} lacks @tagged('post_install', '-at_install')")
     if problems:
         stop("tests that would silently never run:\n  " + "\n  ".join(problems))
+
+
+def has_tests(node):
+    return any(isinstance(item, ast.FunctionDef) and item.name.startswith("test_") for item in node.body)
+
+
+def is_tagged(node, by_name, seen=()):
+    """By itself or, as Odoo inherits tags, by one of our classes it is based on."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call):
+            called = ast.unparse(decorator.func).split(".")[-1]
+            words = {arg.value for arg in decorator.args if hasattr(arg, "value")}
+            if called == "tagged" and {"post_install", "-at_install"} <= words:
+                return True
+    bases = {ast.unparse(base).split(".")[-1] for base in node.bases} - set(seen)
+    return any(is_tagged(by_name[base], by_name, (*seen, base)) for base in bases if base in by_name)
 
 
 def imports(path):
@@ -179,12 +189,13 @@ def imports(path):
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            found |= {alias.name for alias in node.names} | {(node.module or "").split(".")[-1]}
+            found |= {alias.name for alias in node.names}
+            found.add((node.module or "").split(".")[-1])
     return found
 
 
 def main():
-    command, *arguments = sys.argv[1:] or ["names"]
+    command, *arguments = sys.argv[1:] or ["help"]
     if command in ("names", "needs", "extra"):
         print(",".join(globals()[command](*arguments)))
     elif command == "missing-python":

@@ -25,10 +25,11 @@ find_pg_bin() {
 
 own_postgres() { [ -z "${PGHOST:-}${PGSERVICE:-}" ]; }
 have_browser() { command -v google-chrome chromium chromium-browser google-chrome-stable >/dev/null; }
-has_package()  { apt-cache show --no-all-versions "$1" 2>/dev/null | grep -q '^Filename:'; }
+has_package()  { [[ $(apt-cache show --no-all-versions "$1" 2>/dev/null) == *Filename:* ]]; }
+have_library() { [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *"$1"* ]]; }
 
 # Ubuntu's chromium packages only fetch a snap, which does not run everywhere.
-has_real_chromium() { has_package chromium && ! apt-cache show chromium 2>/dev/null | grep -qi 'snap'; }
+has_real_chromium() { has_package chromium && [[ $(apt-cache show chromium 2>/dev/null) != *[Ss]nap* ]]; }
 
 # system_packages test|demo|lint|shell: install what this needs and is not there.
 system_packages() {
@@ -42,9 +43,8 @@ system_packages() {
         else
             command -v psql >/dev/null || want postgresql-client
         fi
-        ldconfig -p 2>/dev/null | grep -q 'libmagic\.so\.1' || want libmagic1
-        ldconfig -p 2>/dev/null | grep -q 'libcairo\.so\.2' || want libcairo2
-        ldconfig -p 2>/dev/null | grep -q 'libfreetype\.so\.6' || want libfreetype6
+        have_library libmagic.so.1 || want libmagic1
+        have_library libcairo.so.2 || want libcairo2
         command -v wkhtmltopdf >/dev/null || want wkhtmltopdf
         if [ "$what" = test ] && ! have_browser; then
             want chromium

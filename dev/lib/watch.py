@@ -1,7 +1,8 @@
-"""Run a command with visible progress and a full log, and read Odoo's log on the way.
+"""Run a command with visible progress and a full log, reading Odoo's log on the way.
 
-Modes: plain (any command), build (odoo -i/-u), test (odoo --test-enable; prints the totals), serve (odoo).
-The command ends with us, however we end. Only the standard library is used: this runs before anything is installed.
+Modes: plain (any command), build (odoo -i, -u), test (odoo --test-enable; prints the
+totals), serve (odoo). The command ends with us, however we end. Only the standard
+library is used: this runs before anything is installed.
 """
 
 import argparse
@@ -71,6 +72,8 @@ class Reader:
         self.screen = screen
         self.harmless = read_patterns(options.harmless)
         self.pending = []
+        self.lock = threading.Lock()
+        self.moment = 0
         self.tail = []
         self.doing = ""
         self.problems = []  # records of level ERROR or CRITICAL that are not a test's result
@@ -92,27 +95,39 @@ class Reader:
             self.tail = [*self.tail[-29:], line]
             return
         self.tail = [*self.tail[-29:], line]
-        if RECORD.match(line):
+        self.moment = time.monotonic()
+        if record := RECORD.match(line):
             self.flush()
-            self.pending = [line]
+            if record["level"] in ("WARNING", "ERROR", "CRITICAL"):
+                self.pending = [line]  # more lines may follow
+            else:
+                self.info(record["logger"], record["text"])
         elif self.pending:
             self.pending.append(line)
 
+    def flush_idle(self):
+        """No line has followed for a while: the record is complete."""
+        if self.pending and time.monotonic() - self.moment > 1:
+            self.flush()
+
     def flush(self):
-        """Judge the record that is complete."""
-        if not self.pending:
-            return
-        text, self.pending = "\n".join(self.pending), []
+        """Judge the warning or error that is complete."""
+        with self.lock:
+            if not self.pending:
+                return
+            text, self.pending = "\n".join(self.pending), []
         record = RECORD.match(text)
-        level, logger, message = record["level"], record["logger"], record["text"]
-        if level in ("ERROR", "CRITICAL"):
-            self.error(text, logger, message)
-        elif level == "WARNING":
-            if not self.is_harmless(text):
-                self.warnings += 1
-                if self.options.mode == "serve":
-                    self.show(text)
-        elif self.options.mode == "test":
+        if record["level"] != "WARNING":
+            self.error(text, record["logger"], record["text"])
+        elif TOTALS.match(record["text"]):
+            self.total_run = 0
+        elif not self.is_harmless(text):
+            self.warnings += 1
+            if self.options.mode == "serve" and not self.options.stream:
+                self.show(text)
+
+    def info(self, logger, message):
+        if self.options.mode == "test":
             self.test(logger, message)
         elif self.options.mode == "build":
             if match := LOADING.match(message):
@@ -138,7 +153,11 @@ class Reader:
     def show(self, text):
         lines = text.rstrip().split("\n")
         if len(lines) > 60:
-            lines = [*lines[:20], f"… {len(lines) - 60} lines, see the full log …", *lines[-40:]]
+            lines = [
+                *lines[:20],
+                f"… {len(lines) - 60} lines, see the full log …",
+                *lines[-40:],
+            ]
         self.screen.print("\n".join(lines))
 
     def is_harmless(self, text):
@@ -190,7 +209,9 @@ class Reader:
     def report_tests(self, status, seconds):
         failed = len(self.failed)
         skipped = len(self.skipped)
-        ended = {key for key in self.failed if key in self.started} | {key for key in self.skipped if key in self.started}
+        ended = {key for key in self.failed if key in self.started} | {
+            key for key in self.skipped if key in self.started
+        }
         passed = len(self.started) - len(ended)
         reasons = []
         if self.problems:
@@ -248,7 +269,12 @@ def main():
     command = options.command
     if shutil.which("setpriv"):  # ends with us even if we are killed outright
         command = ["setpriv", "--pdeathsig", "TERM", *command]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     stopped = []
 
     def stop(signum, _frame):
@@ -276,6 +302,8 @@ def main():
             status = process.wait(timeout=0.5)
             break
         except subprocess.TimeoutExpired:
+            if options.mode == "serve":
+                reader.flush_idle()
             if options.mode != "serve" and not options.stream:
                 screen.progress(reader.doing)
             elif reader.banner_due and not options.stream:
