@@ -108,8 +108,8 @@ class AccountMove(models.Model):
             if float_is_zero(line.price_unit, precision_digits=digits) and line.discount < 100:
                 raise UserError(
                     self.env._(
-                        "The line “%(line)s” on %(invoice)s has no amount. Type one, or give it 100 %% discount to bill "
-                        "it for nothing.",
+                        "The line “%(line)s” on %(invoice)s has no amount. Type one, or give it 100 %% discount to "
+                        "bill it for nothing.",
                         line=(line.name or line.billing_charge_id.name or "").partition("\n")[0],
                         invoice=line.move_id.display_name,
                     )
@@ -133,12 +133,15 @@ class AccountMove(models.Model):
             return
         for move in wished.filtered(lambda move: not move.partner_id.email):
             move.message_post(
-                body=self.env._("“Invoice ready for payment” was not sent: %s has no e-mail address.")
-                % move.partner_id.display_name
+                body=self.env._(
+                    "“Invoice ready for payment” was not sent: %s has no e-mail address.", move.partner_id.display_name
+                )
             )
         for move in wished.filtered("partner_id.email"):
             move.message_mail_with_source(
-                template, email_layout_xmlid="mail.mail_notification_layout_with_responsible_signature", force_send=False
+                template,
+                email_layout_xmlid="mail.mail_notification_layout_with_responsible_signature",
+                force_send=False,
             )
 
     def _billing_wants_ready_mail(self):
@@ -166,9 +169,8 @@ class AccountMove(models.Model):
 
     def action_billing_charges(self):
         self.ensure_one()
-        return self.env["billing.charge"]._get_records_action(
-            name=self.env._("Charges"), domain=[("line_ids.move_id", "=", self.id)], views=[(False, "list"), (False, "form")]
-        ) if len(self.billing_charge_ids) != 1 else self.billing_charge_ids._get_records_action()
+        charges = self.invoice_line_ids.billing_charge_id
+        return charges._get_records_action(name=self.env._("Charges"))
 
     @api.private
     def _billing_check_staff(self):

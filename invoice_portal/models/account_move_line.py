@@ -74,7 +74,9 @@ class AccountMoveLine(models.Model):
             line.billing_charge_id.id != (vals["billing_charge_id"] or False) for line in self
         ):
             raise UserError(
-                self.env._("A line bills the charge it was made from. Remove the line, and add one for the other charge.")
+                self.env._(
+                    "A line bills the charge it was made from. Remove the line, and add one for the other charge."
+                )
             )
         return super().write(vals)
 

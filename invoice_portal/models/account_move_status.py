@@ -30,7 +30,6 @@ class AccountMove(models.Model):
 
     billing_status = fields.Selection(
         STATUSES,
-        string="Billing Status",
         compute="_compute_billing_status",
         search="_search_billing_status",
         compute_sudo=True,
@@ -243,7 +242,8 @@ class AccountMove(models.Model):
         may = self.env.user.has_group("invoice_portal.group_billing_user")
         for move in self:
             move.billing_moves = [
-                {"target": target, "label": label} for target, label in (move._billing_moves_from() if may else {}).items()
+                {"target": target, "label": label}
+                for target, label in (move._billing_moves_from() if may else {}).items()
             ]
 
     def action_billing_move(self, target):

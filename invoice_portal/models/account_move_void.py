@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 from odoo import fields, models
 from odoo.exceptions import LockError, UserError
 
@@ -45,7 +47,8 @@ class AccountMove(models.Model):
             )
         if under_way := self._billing_transactions_under_way_sudo():
             return self.env._(
-                "A payment of %(amount)s is under way for %(invoice)s (%(reference)s). Wait for its outcome, or cancel it.",
+                "A payment of %(amount)s is under way for %(invoice)s (%(reference)s). Wait for its outcome, or "
+                "cancel it.",
                 amount=under_way[0].currency_id.format(under_way[0].amount),
                 invoice=name,
                 reference=under_way[0].reference,
@@ -53,7 +56,7 @@ class AccountMove(models.Model):
         return None
 
     def _billing_transactions_under_way_sudo(self):
-        """Card payments whose outcome is open. Elevated: billing staff may not read transactions, which is all we do."""
+        """Card payments whose outcome is open. Elevated to read transactions, which billing staff may not."""
         return self.sudo().transaction_ids.filtered(
             lambda tx: tx.state in UNDER_WAY and tx.provider_code not in ("none", "custom")
         )
@@ -65,10 +68,11 @@ class AccountMove(models.Model):
         return [(counterpart, amount) for _partial, amount, counterpart in partials]
 
     def _billing_void_entry_date(self):
-        """The day the reversing entry is booked on: today, or what the lock dates leave of it."""
+        """The day the reversing entry is booked on: today, or the first day after what is locked."""
         self.ensure_one()
         today = max(fields.Date.context_today(self), self.date)
-        return self._get_accounting_date(today, self._affect_tax_report())
+        locks = self._get_violated_lock_dates(today, self._affect_tax_report())
+        return locks[-1][0] + timedelta(days=1) if locks else today
 
     def _billing_void(self, reason, discard=None):
         """Void this invoice, in one transaction.

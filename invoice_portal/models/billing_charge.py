@@ -3,6 +3,8 @@ from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
 from odoo.tools import SQL
 
+from ..tools.grant import granted, is_granted
+
 STATES = [
     ("open", "Open"),
     ("drafted", "On a draft"),
@@ -140,7 +142,6 @@ class BillingCharge(models.Model):
     discarded = fields.Boolean(readonly=True, copy=False, tracking=True)
     invoice_line_id = fields.Many2one(
         "account.move.line",
-        string="Invoice Line",
         readonly=True,
         copy=False,
         ondelete="set null",
@@ -261,7 +262,11 @@ class BillingCharge(models.Model):
 
     # -- what became of it --------------------------------------------------------------------------------------------
 
-    @api.depends("invoice_line_id.quantity", "invoice_line_id.price_unit", "invoice_line_id.discount")
+    @api.depends(
+        "invoice_line_id.quantity",
+        "invoice_line_id.price_unit",
+        "invoice_line_id.discount",
+    )
     def _compute_amount_billed(self):
         for charge in self:
             line = charge.invoice_line_id
@@ -284,7 +289,8 @@ class BillingCharge(models.Model):
         return Domain.OR(
             {
                 "open": Domain("invoice_line_id", "=", False) & Domain("discarded", "=", False),
-                "drafted": Domain("invoice_line_id.parent_state", "!=", "posted") & Domain("invoice_line_id", "!=", False),
+                "drafted": Domain("invoice_line_id.parent_state", "!=", "posted")
+                & Domain("invoice_line_id", "!=", False),
                 "invoiced": Domain("invoice_line_id.parent_state", "=", "posted"),
                 "discarded": Domain("discarded", "=", True),
             }.get(state, Domain.FALSE)
@@ -328,9 +334,11 @@ class BillingCharge(models.Model):
         return charges
 
     def write(self, vals):
-        if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
+        if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"} and not is_granted(self.env):
             raise UserError(
-                self.env._("What became of a charge follows from its invoice; it cannot be set by hand. Use the buttons.")
+                self.env._(
+                    "What became of a charge follows from its invoice; it cannot be set by hand. Use the buttons."
+                )
             )
         if vals.keys() & ASKED_FIELDS and (billed := self.filtered("invoice_line_id")):
             raise UserError(billed._why_not_editable())
@@ -381,6 +389,9 @@ class BillingCharge(models.Model):
         """
         charges = lines.billing_charge_id
         charges.check_access("write")
+        if len(charges) != len(lines):
+            twice = next(charge for charge, of in lines.grouped("billing_charge_id").items() if len(of) > 1)
+            raise UserError(self.env._("“%s” was given to more than one invoice line.", twice.display_name))
         charges._check_fits(lines)
         lines.flush_recordset(["billing_charge_id"])
         charges.flush_recordset()
@@ -403,7 +414,7 @@ class BillingCharge(models.Model):
         charges.modified(["invoice_line_id"])
         if len(claimed) != len(lines):
             taken = charges - self.browse(id_ for (id_,) in claimed)
-            raise UserError((taken or charges)._why_not_claimable())
+            raise UserError(taken._why_not_claimable())
 
     def _check_fits(self, lines):
         """A charge is billed to its own client, by its own company, in its own currency, on an invoice."""
@@ -411,7 +422,10 @@ class BillingCharge(models.Model):
             move, charge = line.move_id, line.billing_charge_id
             if move.move_type != "out_invoice" or move.state != "draft":
                 raise UserError(
-                    self.env._("“%(charge)s” can only be put on a draft customer invoice.", charge=charge.display_name)
+                    self.env._(
+                        "“%(charge)s” can only be put on a draft customer invoice.",
+                        charge=charge.display_name,
+                    )
                 )
             if (
                 move.company_id != charge.company_id
@@ -436,17 +450,15 @@ class BillingCharge(models.Model):
         charge = self[0]
         if charge.discarded:
             return self.env._("“%s” was discarded. Reopen it before billing it.", charge.display_name)
-        if charge.invoice_line_id:
-            return self.env._(
-                "“%(charge)s” already stands on %(invoice)s. Nothing is billed twice.",
-                charge=charge.display_name,
-                invoice=charge.invoice_id.display_name,
-            )
-        return self.env._("“%s” was given to more than one invoice line.", charge.display_name)
+        return self.env._(
+            "“%(charge)s” already stands on %(invoice)s. Nothing is billed twice.",
+            charge=charge.display_name,
+            invoice=charge.invoice_id.display_name,
+        )
 
     def _release(self, discard=False):
         """Take these charges off their invoice lines: open again, or discarded for good."""
-        return super().write({"invoice_line_id": False, "discarded": discard})
+        return granted(self).write({"invoice_line_id": False, "discarded": discard})
 
     # -- drafting -----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,5 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
-from odoo.fields import Command
-from odoo.tools import SQL
 
 
 class BillingRun(models.Model):
@@ -119,4 +117,6 @@ class BillingRun(models.Model):
     def action_open_invoices(self):
         self.ensure_one()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
-        return dict(action, domain=[("id", "in", self.client_ids.move_id.ids)], context={"default_move_type": "out_invoice"})
+        return dict(
+            action, domain=[("id", "in", self.client_ids.move_id.ids)], context={"default_move_type": "out_invoice"}
+        )

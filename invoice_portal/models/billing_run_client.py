@@ -30,10 +30,15 @@ class BillingRunClient(models.Model):
     charge_count = fields.Integer(string="Charges Planned", readonly=True)
     amount = fields.Monetary(string="Amount Planned", readonly=True)
     state = fields.Selection(
-        [("pending", "Waiting"), ("done", "Drafted"), ("failed", "Failed")], required=True, default="pending", readonly=True
+        [("pending", "Waiting"), ("done", "Drafted"), ("failed", "Failed")],
+        required=True,
+        default="pending",
+        readonly=True,
     )
     reason = fields.Text(readonly=True, help="Why it failed.")
-    move_id = fields.Many2one("account.move", string="Invoice", readonly=True, index="btree_not_null", ondelete="set null")
+    move_id = fields.Many2one(
+        "account.move", string="Invoice", readonly=True, index="btree_not_null", ondelete="set null"
+    )
 
     _pending_idx = models.Index("(run_id, id) WHERE state = 'pending'")
     _one_draft = models.UniqueIndex(
@@ -101,7 +106,7 @@ class BillingRunClient(models.Model):
         except (AccessError, LockError, MissingError, UserError, ValidationError) as error:
             self.env.invalidate_all()
             self._park(str(error))
-        except Exception as error:  # noqa: BLE001 - one bad client stops nobody; the log has the traceback
+        except Exception as error:
             _logger.exception("Billing run: client %s failed", self.partner_id.id)
             self.env.invalidate_all()
             self._park(self.env._("Unexpected: %(kind)s: %(error)s", kind=type(error).__name__, error=error))
@@ -132,7 +137,9 @@ class BillingRunClient(models.Model):
         if all(charge.state in ("drafted", "invoiced", "discarded") for charge in self.charge_ids):
             self.write({"state": "done", "reason": self.env._("Billed otherwise in the meantime.")})
         else:
-            self._park("\n".join(self.env._("%(reason)s: %(count)s", reason=r, count=len(c)) for r, c in left_out.items()))
+            self._park(
+                "\n".join(self.env._("%(reason)s: %(count)s", reason=r, count=len(c)) for r, c in left_out.items())
+            )
 
     def _retry(self):
         self.write({"state": "pending", "reason": False})

@@ -23,7 +23,6 @@ class ProjectProject(models.Model):
     )
     billing_contact_id = fields.Many2one(
         "res.partner",
-        string="Billing Contact",
         groups="base.group_user",
         check_company=True,
         help="To whom and where invoices of this project go. Empty: the client's invoice address.",

@@ -41,13 +41,11 @@ class ProjectTask(models.Model):
     )
     billing_currency_id = fields.Many2one(
         "res.currency",
-        string="Billing Currency",
         compute="_compute_billing_currency_id",
         groups="base.group_user",
     )
     billing_product_id = fields.Many2one(
         "product.product",
-        string="Billing Product",
         groups="base.group_user",
         check_company=True,
         domain="[('sale_ok', '=', True)]",
@@ -124,7 +122,9 @@ class ProjectTask(models.Model):
         charge = self.env["billing.charge"].sudo()
 
         def with_charge(*domain):
-            return Domain("id", "in", charge._search(Domain(domain) & Domain("task_id", "!=", False)).subselect("task_id"))
+            return Domain(
+                "id", "in", charge._search(Domain(domain) & Domain("task_id", "!=", False)).subselect("task_id")
+            )
 
         paid = ("invoice_line_id.move_id.payment_state", "in", ("paid", "in_payment"))
         unpaid = ("invoice_line_id.move_id.payment_state", "not in", ("paid", "in_payment"))
@@ -210,9 +210,9 @@ class ProjectTask(models.Model):
     def _billing_sync_sudo(self):
         """The cases with a price or a charge, elevated.
 
-        Whoever finishes a case makes its charge: an employee without billing rights, or the client where the project is
-        shared. All that they can decide by it is that the case is done; price, product and whom to bill come from fields
-        that the client can neither read nor write.
+        Whoever finishes a case makes its charge: an employee without billing rights, or the client where the project
+        is shared. All that they can decide by it is that the case is done; price, product and whom to bill come from
+        fields that the client can neither read nor write.
         """
         tasks = self.sudo().filtered("project_id")
         return tasks.filtered(lambda task: task.billing_price or task.billing_charge_ids)
@@ -240,7 +240,9 @@ class ProjectTask(models.Model):
             "currency_id": self.billing_currency_id.id,
             "price_unit": self.billing_price,
             "name": self.name,
-            "date": fields.Date.context_today(self, self.date_end) if self.date_end else fields.Date.context_today(self),
+            "date": fields.Date.context_today(self, self.date_end)
+            if self.date_end
+            else fields.Date.context_today(self),
         }
 
     def _billing_withdraw(self, charge):

@@ -1,1 +1,7 @@
-from . import test_charge
+from . import (
+    test_case,
+    test_charge,
+    test_run,
+    test_status,
+    test_void,
+)

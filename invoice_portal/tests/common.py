@@ -1,4 +1,4 @@
-from odoo import Command, fields
+from odoo import SUPERUSER_ID, Command, fields
 from odoo.tests import new_test_user
 
 from odoo.addons.account.tests.common import AccountTestInvoicingCommon
@@ -52,10 +52,23 @@ class BillingCommon(AccountTestInvoicingCommon):
         )
 
     @classmethod
+    def _new_company(cls, name):
+        """A company that the biller does not work in: Odoo gives a new company to whoever creates it."""
+        return cls.env["res.company"].with_user(SUPERUSER_ID).create({"name": name}).with_env(cls.env)
+
+    @classmethod
     def _new_portal_user(cls, partner, login):
         """A login for a contact of this client."""
-        contact = cls.env["res.partner"].sudo().create(
-            {"name": login.title(), "parent_id": partner.id, "email": f"{login}@client.example.com"}
+        contact = (
+            cls.env["res.partner"]
+            .sudo()
+            .create(
+                {
+                    "name": login.title(),
+                    "parent_id": partner.id,
+                    "email": f"{login}@client.example.com",
+                }
+            )
         )
         return new_test_user(
             cls.env(su=True),
@@ -71,7 +84,14 @@ class BillingCommon(AccountTestInvoicingCommon):
         return (
             cls.env["project.project"]
             .sudo()
-            .create({"name": name, "partner_id": (client or cls.client).id, "company_id": cls.company.id, **values})
+            .create(
+                {
+                    "name": name,
+                    "partner_id": (client or cls.client).id,
+                    "company_id": cls.company.id,
+                    **values,
+                }
+            )
             .with_env(cls.env)
         )
 
@@ -89,7 +109,9 @@ class BillingCommon(AccountTestInvoicingCommon):
 
     @classmethod
     def _new_charge(cls, name="Support", price=100.0, **values):
-        return cls.env["billing.charge"].create({"name": name, "partner_id": cls.client.id, "price_unit": price, **values})
+        return cls.env["billing.charge"].create(
+            {"name": name, "partner_id": cls.client.id, "price_unit": price, **values}
+        )
 
     @classmethod
     def _draft(cls, charges):
@@ -107,7 +129,10 @@ class BillingCommon(AccountTestInvoicingCommon):
     def _pay(cls, invoice, amount=None):
         register = cls.env["account.payment.register"].with_context(active_model="account.move", active_ids=invoice.ids)
         return register.create(
-            {"amount": amount or invoice.amount_residual, "payment_date": fields.Date.today()}
+            {
+                "amount": amount or invoice.amount_residual,
+                "payment_date": fields.Date.today(),
+            }
         )._create_payments()
 
     @classmethod

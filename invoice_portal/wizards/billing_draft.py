@@ -19,7 +19,7 @@ class BillingDraft(models.TransientModel):
     @api.model
     def _open(self, charges):
         charges.check_access("read")
-        wizard = self.create({"charge_ids": [Command.set(charges.ids)]})
+        wizard = self.with_env(charges.env).create({"charge_ids": [Command.set(charges.ids)]}).with_env(self.env)
         return wizard._get_records_action(name=self.env._("Draft Invoices"), target="new")
 
     def _plan(self):
@@ -38,7 +38,13 @@ class BillingDraft(models.TransientModel):
             wizard.draft_count = len(plan)
             wizard.summary = self.env["ir.qweb"]._render(
                 "invoice_portal.draft_summary",
-                {"plan": plan, "left_out": left_out, "totals": totals, "limit": 100, "in_background": len(plan) > AT_ONCE},
+                {
+                    "plan": plan,
+                    "left_out": left_out,
+                    "totals": totals,
+                    "limit": 100,
+                    "in_background": len(plan) > AT_ONCE,
+                },
             )
 
     def action_confirm(self):
@@ -56,4 +62,8 @@ class BillingDraft(models.TransientModel):
         if len(drafts) == 1:
             return drafts._get_records_action(name=self.env._("Draft Invoice"))
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
-        return dict(action, domain=[("id", "in", drafts.ids)], context={"default_move_type": "out_invoice"})
+        return dict(
+            action,
+            domain=[("id", "in", drafts.ids)],
+            context={"default_move_type": "out_invoice"},
+        )

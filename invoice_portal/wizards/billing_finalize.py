@@ -35,9 +35,11 @@ class BillingFinalize(models.TransientModel):
                         for currency, moves in ready.grouped("currency_id").items()
                     },
                     "mailed": ready.filtered(
-                        lambda move: move.move_type == "out_invoice"
-                        and move._billing_wants_ready_mail()
-                        and move.partner_id.email
+                        lambda move: (
+                            move.move_type == "out_invoice"
+                            and move._billing_wants_ready_mail()
+                            and move.partner_id.email
+                        )
                     ),
                 },
             )

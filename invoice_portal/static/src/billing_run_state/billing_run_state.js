@@ -1,7 +1,7 @@
-import { onWillDestroy, useEffect } from "@odoo/owl";
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { BadgeField, badgeField } from "@web/views/fields/badge/badge_field";
+import {onWillDestroy, useEffect} from "@odoo/owl";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {BadgeField, badgeField} from "@web/views/fields/badge/badge_field";
 
 const EVERY_MS = 2000;
 

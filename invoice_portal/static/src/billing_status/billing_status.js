@@ -1,10 +1,10 @@
-import { Component } from "@odoo/owl";
-import { Dropdown } from "@web/core/dropdown/dropdown";
-import { DropdownItem } from "@web/core/dropdown/dropdown_item";
-import { _t } from "@web/core/l10n/translation";
-import { registry } from "@web/core/registry";
-import { useService } from "@web/core/utils/hooks";
-import { standardFieldProps } from "@web/views/fields/standard_field_props";
+import {Component} from "@odoo/owl";
+import {Dropdown} from "@web/core/dropdown/dropdown";
+import {DropdownItem} from "@web/core/dropdown/dropdown_item";
+import {_t} from "@web/core/l10n/translation";
+import {registry} from "@web/core/registry";
+import {useService} from "@web/core/utils/hooks";
+import {standardFieldProps} from "@web/views/fields/standard_field_props";
 
 const COLORS = {
     draft: "text-bg-info",
@@ -21,8 +21,8 @@ const COLORS = {
  */
 export class BillingStatusField extends Component {
     static template = "invoice_portal.BillingStatusField";
-    static components = { Dropdown, DropdownItem };
-    static props = { ...standardFieldProps };
+    static components = {Dropdown, DropdownItem};
+    static props = {...standardFieldProps};
 
     setup() {
         this.action = useService("action");
@@ -51,13 +51,13 @@ export class BillingStatusField extends Component {
     }
 
     async onSelect(target) {
-        const { record } = this.props;
+        const {record} = this.props;
         if (!(await record.save())) {
             return;
         }
         const action = await this.orm.call(record.resModel, "action_billing_move", [[record.resId], target]);
         if (action) {
-            await this.action.doAction(action, { onClose: () => record.load() });
+            await this.action.doAction(action, {onClose: () => record.load()});
         } else {
             await record.load();
         }
@@ -68,5 +68,5 @@ registry.category("fields").add("billing_status", {
     component: BillingStatusField,
     displayName: _t("Billing status with its next steps"),
     supportedTypes: ["selection"],
-    fieldDependencies: [{ name: "billing_moves", type: "json", readonly: true }],
+    fieldDependencies: [{name: "billing_moves", type: "json", readonly: true}],
 });
