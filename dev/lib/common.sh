@@ -3,6 +3,12 @@
 
 set -euo pipefail
 
+# Started in the background by a script, we would be deaf to Ctrl-C's signal, and so would all we start: begin again
+# with ears.
+if (( 0x$(awk '/^SigIgn/ { print $2 }' "/proc/$$/status") & 2 )); then
+    exec env --default-signal=INT "$0" "$@"
+fi
+
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 LIB=$ROOT/dev/lib
 # shellcheck disable=SC2034  # read by database.sh
