@@ -165,7 +165,6 @@ class AccountMove(models.Model):
         for move in self:
             move._billing_check_move("deleted")
         self.unlink()
-        return {"type": "ir.actions.client", "tag": "soft_reload"}
 
     def action_billing_charges(self):
         self.ensure_one()

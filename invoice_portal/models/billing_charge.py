@@ -331,6 +331,8 @@ class BillingCharge(models.Model):
             # A client computed from the project may be a contact, too.
             if charge.partner_id != charge.partner_id.commercial_partner_id:
                 charge.partner_id = charge.partner_id.commercial_partner_id
+        # Whoever is billed is a client, and stands in the list of clients before the first invoice.
+        charges.partner_id.filtered(lambda client: not client.customer_rank)._increase_rank("customer_rank")
         return charges
 
     def write(self, vals):

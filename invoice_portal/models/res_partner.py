@@ -31,7 +31,7 @@ class ResPartner(models.Model):
         string="Open Charges", compute="_compute_billing_open", groups="invoice_portal.group_billing_user"
     )
     billing_invoice_count = fields.Integer(
-        string="Invoices", compute="_compute_billing_invoice_count", groups="invoice_portal.group_billing_user"
+        string="Invoices Made", compute="_compute_billing_invoice_count", groups="invoice_portal.group_billing_user"
     )
 
     def _commercial_fields(self):

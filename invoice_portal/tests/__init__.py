@@ -3,5 +3,6 @@ from . import (
     test_charge,
     test_run,
     test_status,
+    test_tours,
     test_void,
 )

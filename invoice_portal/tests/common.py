@@ -138,3 +138,4 @@ class BillingCommon(AccountTestInvoicingCommon):
     @classmethod
     def _date(cls, text):
         return fields.Date.to_date(text)
+

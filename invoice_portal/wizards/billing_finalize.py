@@ -56,7 +56,7 @@ class BillingFinalize(models.TransientModel):
             raise UserError("\n".join(left_out) or self.env._("There is nothing to finalize."))
         if len(ready) == 1:
             ready._billing_finalize()
-            return {"type": "ir.actions.client", "tag": "soft_reload"}
+            return {"type": "ir.actions.act_window_close"}
         failed = {}
         try:
             with self.env.cr.savepoint():
@@ -69,7 +69,7 @@ class BillingFinalize(models.TransientModel):
                 except UserError as error:
                     failed[move] = str(error)
         if not failed:
-            return {"type": "ir.actions.client", "tag": "soft_reload"}
+            return {"type": "ir.actions.act_window_close"}
         self.report = self.env["ir.qweb"]._render(
             "invoice_portal.finalize_report", {"done": len(ready) - len(failed), "failed": failed}
         )

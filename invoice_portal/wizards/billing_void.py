@@ -48,7 +48,7 @@ class BillingVoid(models.TransientModel):
             raise UserError(self.env._("Say why %s is voided.", self.move_id.display_name))
         discard = self.line_ids.filtered(lambda line: line.outcome == "discard").charge_id
         self.move_id._billing_void(self.reason, discard)
-        return {"type": "ir.actions.client", "tag": "soft_reload"}
+        return {"type": "ir.actions.act_window_close"}
 
 
 class BillingVoidCharge(models.TransientModel):

@@ -1,0 +1,23 @@
+from odoo.tests import HttpCase, tagged
+
+from .common import BillingCommon
+
+
+@tagged("post_install", "-at_install")
+class TestTours(BillingCommon, HttpCase):
+    def test_from_charges_to_a_void_invoice(self):
+        client = self._new_portal_user(self.client, "acmeclient")
+        charges = self._new_charge("Hosting", 100) | self._new_charge("Support", 250)
+        self.start_tour("/odoo", "billing_spine_finalize", login=self.biller.login)
+        invoice = charges.invoice_id
+        self.assertEqual((invoice.billing_status, invoice.amount_untaxed), ("finalized", 350))
+        self.start_tour("/my/invoices", "billing_spine_portal", login=client.login)
+        self.start_tour("/odoo", "billing_spine_void", login=self.biller.login)
+        self.assertEqual(invoice.billing_status, "void")
+        self.assertEqual(invoice.billing_void_reason, "Billed to the wrong client")
+        self.assertEqual(sorted(charges.mapped("state")), ["discarded", "open"])
+
+    def test_a_case_gets_a_price_and_becomes_a_charge(self):
+        case = self._new_case("Landing page")
+        self.start_tour("/odoo", "billing_case_price", login=self.biller.login)
+        self.assertEqual(self.env["billing.charge"].search([("task_id", "=", case.id)]).amount, 450)
