@@ -6,22 +6,32 @@ from ..tools.grant import granted, is_granted
 # Everything the client reads on the document, and what its totals, its number and its place in the books follow from.
 LOCKED_FIELDS = {
     "amount_residual",
+    "amount_residual_signed",
     "amount_tax",
+    "amount_tax_signed",
     "amount_total",
+    "amount_total_in_currency_signed",
+    "amount_total_signed",
     "amount_untaxed",
+    "amount_untaxed_in_currency_signed",
+    "amount_untaxed_signed",
     "auto_post",
     "billing_project_id",
+    "commercial_partner_id",
     "company_id",
     "currency_id",
     "date",
     "delivery_date",
     "fiscal_position_id",
+    "incoterm_location",
     "invoice_cash_rounding_id",
     "invoice_currency_rate",
     "invoice_date",
     "invoice_date_due",
     "invoice_incoterm_id",
     "invoice_line_ids",
+    "invoice_origin",
+    "invoice_partner_display_name",
     "invoice_payment_term_id",
     "journal_id",
     "line_ids",
@@ -32,9 +42,14 @@ LOCKED_FIELDS = {
     "partner_id",
     "partner_shipping_id",
     "payment_reference",
+    "payment_state",
+    "posted_before",
+    "qr_code_method",
     "quick_edit_total_amount",
     "ref",
     "reversed_entry_id",
+    "sequence_number",
+    "sequence_prefix",
     "state",
     "tax_totals",
     "taxable_supply_date",
@@ -42,6 +57,9 @@ LOCKED_FIELDS = {
 
 # Set by finalizing and by voiding only.
 OWN_FIELDS = {"billing_locked", "billing_void_date", "billing_void_move_id", "billing_void_reason"}
+
+# What Odoo's *Block Payment* does. Every other payment state follows from payments, and is written by nobody.
+PAYMENT_HOLDS = {("not_paid", "blocked"), ("partial", "blocked"), ("blocked", "blocked"), ("blocked", "not_paid")}
 
 
 class AccountMove(models.Model):
@@ -84,7 +102,9 @@ class AccountMove(models.Model):
         for vals in vals_list:
             if vals.keys() & OWN_FIELDS:
                 raise UserError(self.env._("An invoice starts as a draft, neither locked nor void."))
-        return super().create(vals_list)
+        # Named, so that no default of a context says otherwise.
+        start = {"state": "draft", **dict.fromkeys(OWN_FIELDS, False)}
+        return super().create([{**start, **vals} for vals in vals_list])
 
     def write(self, vals):
         if vals.keys() & OWN_FIELDS and not is_granted(self.env):
@@ -118,6 +138,8 @@ class AccountMove(models.Model):
             return bool(vals[fname])
         if field.type == "binary":
             return True
+        if fname == "payment_state" and "blocked" in (self.payment_state, vals[fname]):
+            return (self.payment_state, vals[fname]) not in PAYMENT_HOLDS
         return self._field_will_change(self, vals, fname)
 
     @api.ondelete(at_uninstall=False)

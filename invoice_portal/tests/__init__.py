@@ -1,6 +1,8 @@
 from . import (
     test_case,
     test_charge,
+    test_draft_hidden,
+    test_lock,
     test_run,
     test_status,
     test_tours,
