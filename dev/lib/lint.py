@@ -216,7 +216,7 @@ def main():
             check_csv(path)
         if path.name == "__manifest__.py":
             check_manifest(path, [file for file in files if path.parent in file.parents])
-        if path.parent == ROOT / "dev" and path.is_file() and not path.stat().st_mode & 0o100:
+        if path.parent == ROOT / "dev" and not path.suffix and path.name[0] != "." and not path.stat().st_mode & 0o100:
             problem(path, "is not executable")
         if path.suffix in (".py", ".xml") and path.stat().st_mode & 0o100 and not path.read_bytes().startswith(b"#!"):
             problem(path, "is executable and has no #! line")
