@@ -61,6 +61,10 @@ class AccountMove(models.Model):
             lambda tx: tx.state in UNDER_WAY and tx.provider_code not in ("none", "custom")
         )
 
+    def _billing_transactions_begun_sudo(self):
+        """Payment attempts that were begun and not finished, for the void plan. Elevated as above."""
+        return self.sudo().transaction_ids.filtered(lambda tx: tx.state == "draft")
+
     def _billing_allocations(self):
         """What stands against this invoice: `[(journal item, amount in the invoice's currency)]`."""
         self.ensure_one()

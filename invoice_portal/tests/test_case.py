@@ -1,4 +1,5 @@
-from odoo.exceptions import UserError
+from odoo import Command
+from odoo.exceptions import AccessError, UserError
 from odoo.tests import tagged
 
 from .common import BillingCommon
@@ -127,8 +128,9 @@ class TestCase(BillingCommon):
     def test_cases_that_sales_bill_are_left_to_sales(self):
         if "sale_line_id" not in self.env["project.task"]._fields:
             self.skipTest("sale_project is not installed")
+        service = self.env["product.product"].sudo().create({"name": "Hours", "type": "service"})
         order = self.env["sale.order"].sudo().create({"partner_id": self.client.id})
-        line = self.env["sale.order.line"].sudo().create({"order_id": order.id, "product_id": self.product_a.id})
+        line = self.env["sale.order.line"].sudo().create({"order_id": order.id, "product_id": service.id})
         order.action_confirm()
         case = self._new_case(price=70, sale_line_id=line.id)
         case.state = "1_done"
@@ -141,6 +143,28 @@ class TestCase(BillingCommon):
         case = self._new_case(price=70, user_ids=worker.ids)
         case.with_user(worker).state = "1_done"
         self.assertEqual(self._charges(case).amount, 70)
+
+    def test_a_client_on_a_shared_project_finishes_a_case_and_decides_nothing_else(self):
+        client = self._new_portal_user(self.client, "acmeclient")
+        self.project.sudo().write(
+            {
+                "privacy_visibility": "portal",
+                "collaborator_ids": [Command.create({"partner_id": client.partner_id.id, "limited_access": False})],
+            }
+        )
+        case = self._new_case(price=70)
+        shared = case.with_user(client)
+        with self.assertRaises(AccessError):
+            shared.write({"billing_price": 1})
+        with self.assertRaises(AccessError):
+            shared.read(["billing_price"])
+        shared.write({"state": "1_done"})
+        charge = self._charges(case)
+        self.assertEqual((charge.amount, charge.partner_id), (70, self.client))
+        shared.write({"partner_id": client.partner_id.id})
+        self.assertEqual(charge.partner_id, self.client)
+        with self.assertRaises(AccessError):
+            charge.with_user(client).read(["amount"])
 
     def test_many_cases_finish_without_a_query_per_case(self):
         def finish(count):

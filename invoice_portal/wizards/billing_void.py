@@ -37,6 +37,7 @@ class BillingVoid(models.TransientModel):
                 {
                     "move": move,
                     "allocations": move._billing_allocations(),
+                    "begun": move._billing_transactions_begun_sudo(),
                     "date": format_date(self.env, date),
                     "postponed": date > max(fields.Date.context_today(wizard), move.date),
                 },
