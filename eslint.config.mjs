@@ -1,6 +1,5 @@
 // Rules of the template of the Odoo Community Association that catch mistakes. What is a matter of looks is prettier's.
-const readonly = (...names) =>
-    Object.fromEntries(names.map((name) => [name, "readonly"]));
+const readonly = (...names) => Object.fromEntries(names.map((name) => [name, "readonly"]));
 
 export default [
     {ignores: ["**/static/lib/**", "**/static/src/lib/**"]},
