@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 
 from odoo import SUPERUSER_ID, Command
 from odoo.exceptions import AccessError
+from odoo.http import Request
 from odoo.tests import HttpCase, tagged
 from odoo.tools import mute_logger
 
@@ -265,28 +266,28 @@ class TestDraftHidden(HiddenCommon):
             self.assertNotIn("Plan.txt", self._call("ir.attachment", "search_read", [], ["name"]))
             self.assertIn("error", json.loads(self._call("ir.attachment", "read", [attachment.id], ["name", "raw"])))
 
+    def _upload(self, token):
+        """Send a file to the invoice; what it has then."""
+        with mute_logger("odoo.http"):
+            self.url_open(
+                "/mail/attachment/upload",
+                data={
+                    "thread_model": "account.move",
+                    "thread_id": self.invoice.id,
+                    "csrf_token": Request.csrf_token(self),
+                    **({"token": token} if token else {}),
+                },
+                files={"ufile": ("evil.txt", b"evil")},
+            )
+        files = self.env["ir.attachment"].sudo()
+        return files.search([("name", "=", "evil.txt"), ("res_model", "=", "account.move")])
+
     def test_nobody_outside_adds_a_file_to_a_draft(self):
-        before = self.env["ir.attachment"].search_count(
-            [("res_model", "=", "account.move"), ("res_id", "=", self.invoice.id)]
-        )
         for _user, token in self._each_client():
-            with mute_logger("odoo.http"):
-                self.url_open(
-                    "/mail/attachment/upload",
-                    data={
-                        "thread_model": "account.move",
-                        "thread_id": self.invoice.id,
-                        "token": token or "",
-                        "csrf_token": "x",
-                    },
-                    files={"ufile": ("evil.txt", b"evil")},
-                )
-        self.assertEqual(
-            self.env["ir.attachment"].search_count(
-                [("res_model", "=", "account.move"), ("res_id", "=", self.invoice.id)]
-            ),
-            before,
-        )
+            self.assertFalse(self._upload(token))
+        self.invoice._billing_finalize()
+        self._log_in(self.contact)
+        self.assertEqual(self._upload(self.token).res_id, self.invoice.id)
 
     # -- conversation -------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from .common import BillingCommon
 
 # Context keys that Odoo heeds somewhere between a call and the database, and some that look as if we did.
 HOSTILE_KEYS = {
+    "billing_grant": True,
     "billing_locked": False,
     "bypass_lock_check": True,
     "check_move_validity": False,
