@@ -138,4 +138,3 @@ class BillingCommon(AccountTestInvoicingCommon):
     @classmethod
     def _date(cls, text):
         return fields.Date.to_date(text)
-

@@ -1,11 +1,11 @@
-import { registry } from "@web/core/registry";
+import {registry} from "@web/core/registry";
 
 const tours = registry.category("web_tour.tours");
 
 tours.add("billing_spine_finalize", {
     url: "/odoo/billing-charges",
     steps: () => [
-        { content: "Both charges are open", trigger: ".o_list_view .o_data_row:nth-child(2)" },
+        {content: "Both charges are open", trigger: ".o_list_view .o_data_row:nth-child(2)"},
         {
             content: "Select them all",
             trigger: ".o_list_view thead .o_list_record_selector input",
@@ -16,26 +16,26 @@ tours.add("billing_spine_finalize", {
             trigger: ".o_control_panel button[name=action_draft_invoice]",
             run: "click",
         },
-        { content: "The dialog counts and sums up", trigger: ".modal:contains('1 draft'):contains('350.00')" },
-        { content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click" },
-        { content: "Open the Status dropdown of the draft", trigger: ".o_billing_status button", run: "click" },
+        {content: "The dialog counts and sums up", trigger: ".modal:contains('1 draft'):contains('350.00')"},
+        {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
+        {content: "Open the Status dropdown of the draft", trigger: ".o_billing_status button", run: "click"},
         {
             content: "Finalize & Lock",
             trigger: ".o-dropdown--menu .o-dropdown-item:has([data-target=finalized])",
             run: "click",
         },
-        { content: "It says what locking means", trigger: ".modal:contains('no longer change')" },
-        { content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click" },
-        { content: "It is finalized", trigger: ".o_billing_status:contains('Finalized')" },
-        { content: "No way back to draft", trigger: "body:not(:has(button[name=button_draft]:visible))" },
+        {content: "It says what locking means", trigger: ".modal:contains('no longer change')"},
+        {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
+        {content: "It is finalized", trigger: ".o_billing_status:contains('Finalized')"},
+        {content: "No way back to draft", trigger: "body:not(:has(button[name=button_draft]:visible))"},
     ],
 });
 
 tours.add("billing_spine_void", {
     url: "/odoo/billing-invoices",
     steps: () => [
-        { content: "Void the invoice", trigger: ".o_data_row button[name=action_billing_void]", run: "click" },
-        { content: "The plan names what is due", trigger: ".modal:contains('is still due and will no longer be')" },
+        {content: "Void the invoice", trigger: ".o_data_row button[name=action_billing_void]", run: "click"},
+        {content: "The plan names what is due", trigger: ".modal:contains('is still due and will no longer be')"},
         {
             content: "Do not bill the second charge again",
             trigger: ".modal .o_data_row:nth-child(2) td[name=outcome]",
@@ -46,9 +46,12 @@ tours.add("billing_spine_void", {
             trigger: ".modal .o_data_row:nth-child(2) [data-value=discard]",
             run: "click",
         },
-        { content: "Say why", trigger: ".modal div[name=reason] input", run: "edit Billed to the wrong client" },
-        { content: "Void", trigger: ".modal button[name=action_void]", run: "click" },
-        { content: "The list shows it void", trigger: "body:not(:has(.modal)) .o_data_row td[name=billing_status]:contains('Void')" },
+        {content: "Say why", trigger: ".modal div[name=reason] input", run: "edit Billed to the wrong client"},
+        {content: "Void", trigger: ".modal button[name=action_void]", run: "click"},
+        {
+            content: "The list shows it void",
+            trigger: "body:not(:has(.modal)) .o_data_row td[name=billing_status]:contains('Void')",
+        },
     ],
 });
 
@@ -61,19 +64,19 @@ tours.add("billing_spine_portal", {
             run: "click",
             expectUnloadPage: true,
         },
-        { content: "And its amount", trigger: "h2:contains('402.50'), .o_portal_sidebar:contains('402.50')" },
+        {content: "And its amount", trigger: "h2:contains('402.50'), .o_portal_sidebar:contains('402.50')"},
     ],
 });
 
 tours.add("billing_case_price", {
     url: "/odoo/billing-cases",
     steps: () => [
-        { content: "Open the case", trigger: ".o_data_row td[name=name]:contains('Landing page')", run: "click" },
-        { content: "Its billing page", trigger: ".nav-link:contains('Billing')", run: "click" },
-        { content: "Name a price", trigger: "div[name=billing_price] input", run: "edit 450" },
-        { content: "Open the progress of the case", trigger: ".o_field_widget[name=state] button", run: "click" },
-        { content: "It is done", trigger: ".o-dropdown--menu .o-dropdown-item:contains('Done')", run: "click" },
-        { content: "Save", trigger: ".o_form_button_save", run: "click" },
-        { content: "It is to bill", trigger: "div[name=billing_state]:contains('To Bill')" },
+        {content: "Open the case", trigger: ".o_data_row td[name=name]:contains('Landing page')", run: "click"},
+        {content: "Its billing page", trigger: ".nav-link:contains('Billing')", run: "click"},
+        {content: "Name a price", trigger: "div[name=billing_price] input", run: "edit 450"},
+        {content: "Open the progress of the case", trigger: ".o_field_widget[name=state] button", run: "click"},
+        {content: "It is done", trigger: ".o-dropdown--menu .o-dropdown-item:contains('Done')", run: "click"},
+        {content: "Save", trigger: ".o_form_button_save", run: "click"},
+        {content: "It is to bill", trigger: "div[name=billing_state]:contains('To Bill')"},
     ],
 });
