@@ -1,0 +1,280 @@
+import logging
+
+from dateutil.relativedelta import relativedelta
+
+from odoo import api, fields, models
+from odoo.fields import Command
+
+from . import tables
+
+_logger = logging.getLogger(__name__)
+
+# A year of history is not news: nobody is told.
+QUIET = {
+    "tracking_disable": True,
+    "mail_auto_subscribe_no_notify": True,
+    "mail_create_nosubscribe": True,
+    "mail_notify_force_send": False,
+}
+
+
+class BillingDemo(models.AbstractModel):
+    """Plays the year that tables.py tells, in the name of the billing user and by the same methods as she would.
+
+    What results depends on nothing but the tables and today's date.
+    """
+
+    _name = "billing.demo"
+    _description = "Demo Business"
+
+    @api.model
+    def _load(self):
+        """Load the demo business, once, into the company at hand."""
+        company = self.env.company
+        if not company.chart_template or self._charges():
+            return
+        company.billing_ready_mail = False
+        if company.name in ("YourCompany", "My Company"):
+            company.write(
+                {
+                    "name": "Tidewater Web & Voice",
+                    "email": "hello@tidewater.example",
+                    "website": "https://tidewater.example",
+                }
+            )
+        user = self.env.ref("invoice_portal.demo_user_billing")
+        self.with_user(user).with_context(**QUIET, allowed_company_ids=company.ids)._play()
+        for login in ("client1", "client2"):
+            self._let_client_follow(self.env.ref(f"invoice_portal.demo_user_{login}").partner_id)
+        _logger.info("Demo business loaded: %s charges", len(self._charges()))
+
+    def _play(self):
+        self._create_cases(
+            (project, title, price, "1_done", self._day(month, day))
+            for project, title, price, month, day in tables.CASES
+        )
+        self._create_charges(
+            (where, product, name, self._day(month, day), quantity, price, discount, 0)
+            for where, product, name, month, day, quantity, price, discount in tables.TYPED
+        )
+        monthly, extra = self._bill_the_year()
+        self._pay_the_year(monthly, extra)
+        self._void_some(monthly)
+        self._arrive_at_today()
+        self._client(tables.ARCHIVED).active = False
+
+    # -- the words of the tables --------------------------------------------------------------------------------------
+
+    def _named(self, kind, name):
+        return self.env.ref(f"invoice_portal.demo_{kind}_{name}", raise_if_not_found=False)
+
+    def _client(self, name):
+        return self._named("client", name).with_env(self.env)
+
+    def _client_name(self, partner):
+        return next(name for name in tables.PAYS_AFTER if self._client(name) == partner)
+
+    def _clients(self):
+        return self.env["res.partner"].union(*map(self._client, tables.PAYS_AFTER))
+
+    def _charges(self, *domain):
+        return self.env["billing.charge"].search([("partner_id", "in", self._clients().ids), *domain])
+
+    def _today(self):
+        return fields.Date.context_today(self)
+
+    def _day(self, month, day=1):
+        """That day, so many months ago."""
+        return self._today() + relativedelta(months=-month, day=day)
+
+    def _days_ago(self, days):
+        return self._today() - relativedelta(days=days)
+
+    # -- cases and charges --------------------------------------------------------------------------------------------
+
+    def _create_cases(self, rows):
+        """:param rows: project, title, price, state, day on which it was finished or nothing"""
+        rows = list(rows)
+        staff = [self.env.user.id, self.env.ref("base.user_admin").id]
+        cases = self.env["project.task"].create(
+            [
+                {
+                    "name": title,
+                    "project_id": self._named("project", project).id,
+                    "stage_id": self._named("stage", self._stage_of(state)).id,
+                    "state": state,
+                    "user_ids": [Command.set([staff[position % 2]])],
+                }
+                for position, (project, title, _price, state, _day) in enumerate(rows)
+            ]
+        )
+        for case, (_project, _title, price, _state, day) in zip(cases, rows, strict=True):
+            # The price comes last: what is finished becomes a charge by it, of the day on which it was finished.
+            if day:
+                case.date_end = fields.Datetime.to_datetime(day) + relativedelta(hours=18)
+            case.billing_price = price
+        return cases
+
+    def _stage_of(self, state):
+        if state in ("1_done", "1_canceled"):
+            return "closed"
+        return "doing" if state == "01_in_progress" else "planned"
+
+    def _create_charges(self, rows):
+        """:param rows: where, product, description, day, quantity, price, discount, months of the period"""
+        return self.env["billing.charge"].create([self._prepare_charge(*row) for row in rows])
+
+    def _prepare_charge(self, where, product, name, day, quantity, price, discount, months):
+        project = self._named("project", where)
+        values = {
+            "product_id": self._named("product", product).id if product else False,
+            "date": day,
+            "quantity": quantity,
+            "price_unit": price,
+            "discount": discount,
+        }
+        if project:
+            values["project_id"] = project.id
+        else:
+            values["partner_id"] = self._client(where).id
+        if name:
+            values["name"] = name
+        if months:
+            values["period_start"] = day
+            values["period_end"] = day + relativedelta(months=months, days=-1)
+        return values
+
+    def _create_monthly_charges(self, month):
+        first = self._day(month)
+        rows = [
+            (where, product, None, first, quantity, price, discount, every)
+            for where, product, quantity, price, discount, since, until, every in tables.RECURRING
+            if since >= month >= until and (since - month) % every == 0
+        ]
+        charges = self._create_charges(rows)
+        active = charges.project_id
+        calls = f"Calls abroad, {self._day(month + 1):%B}"
+        return charges + self._create_charges(
+            (where, "minutes", calls, first, self._minutes(about, month), price, 0, 0)
+            for where, price, about in tables.CALLS
+            if self._named("project", where) in active
+        )
+
+    def _minutes(self, about, month):
+        """Not the same every month, but the same every time."""
+        return round(about * (0.8 + (month * 7 % 10) / 25))
+
+    # -- bill, pay, void ----------------------------------------------------------------------------------------------
+
+    def _bill(self, charges, day=None):
+        """The drafts of these charges or, with a day, the invoices of that day."""
+        plan, _left_out = charges._draft_plan()
+        moves = self.env["account.move"].union(*self.env["account.move"]._billing_create_from_charges(plan).values())
+        if day and moves:
+            moves.invoice_date = day
+            moves._billing_finalize()
+        return moves
+
+    def _bill_the_year(self):
+        """One invoice after the other, in the order of their dates, so that their numbers follow each other.
+
+        :return: the monthly invoices by client and month, and the extra ones as `[(invoice, fate)]`
+        """
+        monthly, extra = {}, []
+        events = [(self._day(month), 0, self._bill_month, (month, monthly)) for month in range(12, -1, -1)]
+        events += [(self._days_ago(row[3]), 1, self._bill_extra, (row, extra)) for row in tables.EXTRA]
+        for _day, _kind, bill, arguments in sorted(events, key=lambda event: event[:2]):
+            bill(*arguments)
+        return monthly, extra
+
+    def _bill_month(self, month, monthly):
+        client, since, reason = tables.ON_HOLD
+        if month == since:
+            self._client(client).write({"billing_blocked": True, "billing_blocked_reason": reason})
+        self._create_monthly_charges(month)
+        day = self._day(month)
+        moves = self._bill(self._charges(("state", "=", "open"), ("date", "<=", day)), day)
+        moves.is_move_sent = True
+        for partner, invoices in moves.grouped("commercial_partner_id").items():
+            monthly[self._client_name(partner), month] = invoices
+
+    def _bill_extra(self, row, extra):
+        where, product, name, days, quantity, price, fate = row
+        day = self._days_ago(days)
+        invoice = self._bill(self._create_charges([(where, product, name, day, quantity, price, 0, 0)]), day)
+        invoice.is_move_sent = fate != "finalized"
+        extra.append((invoice, fate))
+
+    def _pay_the_year(self, monthly, extra):
+        in_full = {}
+        for (client, month), invoices in monthly.items():
+            if share := tables.PAYS_AT_ONCE.get(client):
+                self._pay_share(invoices, min(self._day(month, 3), self._today()), share)
+            day = self._booking_day(self._day(month) + relativedelta(days=tables.PAYS_AFTER[client] + month * 5 % 7))
+            if day > self._today() or (client, month) in tables.NOT_PAID:
+                continue
+            if share := tables.PAID_IN_PART.get((client, month)):
+                self._pay_share(invoices, day, share)
+            else:
+                in_full[day] = in_full.get(day, self.env["account.move"]) | invoices
+        for number, (day, invoices) in enumerate(sorted(in_full.items())):
+            if number % 8 == 0:
+                self._update_statistics()
+            self._pay(invoices, day)
+        for invoice, fate in extra:
+            if isinstance(fate, float):
+                self._pay_share(invoice, invoice.invoice_date + relativedelta(days=1), fate)
+
+    def _update_statistics(self):
+        """PostgreSQL plans badly for tables that were empty a moment ago: minutes instead of seconds to pay it all."""
+        self.env.flush_all()
+        self.env.cr.execute("ANALYZE account_move, account_move_line, account_payment, account_partial_reconcile")
+
+    def _booking_day(self, day):
+        """The bank statement is gone through twice a month."""
+        return day + relativedelta(day=14) if day.day <= 14 else day + relativedelta(day=28)
+
+    def _pay_share(self, invoices, day, share):
+        for invoice in invoices:
+            self._pay(invoice, day, amount=invoice.currency_id.round(invoice.amount_total * share))
+
+    def _pay(self, invoices, day, **values):
+        due = invoices.line_ids.filtered(lambda line: line.display_type == "payment_term" and not line.reconciled)
+        values.update(line_ids=[Command.set(due.ids)], payment_date=day)
+        self.env["account.payment.register"].create(values)._create_payments()
+
+    def _void_some(self, monthly):
+        for client, month, reason, fate in tables.VOIDED:
+            for invoice in monthly[client, month]:
+                charges = invoice.billing_charge_ids
+                invoice._billing_void(reason, discard=charges if fate == "discard" else None)
+                if fate == "bill again":
+                    self._bill(charges, self._today()).is_move_sent = True
+
+    # -- what lies on the desk today ----------------------------------------------------------------------------------
+
+    def _arrive_at_today(self):
+        cases = self._create_cases(
+            (project, title, price, state, self._days_ago(days) if days else None)
+            for project, title, price, state, days in tables.CASES_NOW
+        )
+        self._bill(cases.filtered(lambda case: case.name in tables.CASES_DRAFTED).billing_charge_ids)
+        cases.filtered(lambda case: case.name in tables.CASES_DISCARDED).billing_charge_ids.action_discard()
+        charges = self._create_charges(
+            (where, product, name, self._days_ago(days), quantity, price, discount, months)
+            for where, product, name, days, quantity, price, discount, months, _fate in tables.CHARGES_NOW
+        )
+        for charge, (*_asked, fate) in zip(charges, tables.CHARGES_NOW, strict=True):
+            if fate == "discard":
+                charge.action_discard()
+            elif fate != "open":
+                draft = self._bill(charge)
+                if fate == "cancel":
+                    draft.button_cancel()
+
+    def _let_client_follow(self, contact):
+        """Clients see the projects and cases that they follow."""
+        projects = self.env["project.project"].search([("partner_id", "=", contact.commercial_partner_id.id)])
+        for project in projects:
+            project.message_subscribe(contact.ids)
+            project.task_ids.message_subscribe(contact.ids)

@@ -1,0 +1,64 @@
+from odoo import SUPERUSER_ID
+from odoo.tests import tagged
+from odoo.tools import convert_file
+
+from .common import BillingCommon
+
+
+@tagged("post_install", "-at_install")
+class TestDemo(BillingCommon):
+    """The demo business, loaded into a company of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.env = cls.env(user=SUPERUSER_ID, context={"allowed_company_ids": cls.company.ids})
+        cls._load()
+
+    @classmethod
+    def _load(cls):
+        convert_file(cls.env, "invoice_portal", "demo/billing_demo.xml", {}, mode="init", noupdate=True)
+        cls.env.flush_all()
+        cls.clients = cls.env["billing.demo"]._clients()
+        cls.invoices = cls.env["account.move"].search([("commercial_partner_id", "in", cls.clients.ids)])
+        cls.charges = cls.env["billing.charge"].search([("partner_id", "in", cls.clients.ids)])
+        cls.cases = cls.env["project.task"].search([("project_id", "in", cls._projects().ids)])
+
+    @classmethod
+    def _projects(cls):
+        names = cls.env["ir.model.data"].search(
+            [("module", "=", "invoice_portal"), ("model", "=", "project.project"), ("name", "=like", "demo_%")]
+        )
+        return cls.env["project.project"].browse(names.mapped("res_id"))
+
+    def _every(self, model, fname, but=()):
+        return {value for value, _label in self.env[model]._fields[fname].selection} - set(but)
+
+    def test_every_state_occurs(self):
+        invoices = self.invoices.filtered("billing_status")
+        self.assertEqual(set(invoices.mapped("billing_status")), self._every("account.move", "billing_status"))
+        self.assertEqual(set(self.charges.mapped("state")), self._every("billing.charge", "state"))
+        self.assertEqual(
+            set(self.cases.mapped("billing_state")), self._every("project.task", "billing_state", but=["sold"])
+        )
+        self.assertGreater(len(invoices), 100)
+
+    def test_the_books_are_square(self):
+        lines = self.env["account.move.line"].search([("company_id", "=", self.company.id)])
+        self.assertTrue(lines)
+        self.assertAlmostEqual(sum(lines.mapped("balance")), 0)
+        for move in lines.move_id:
+            self.assertAlmostEqual(sum(move.line_ids.mapped("balance")), 0, msg=move.name)
+
+    def test_loading_again_changes_nothing(self):
+        def count():
+            models = ("account.move", "account.payment", "billing.charge", "project.task", "res.partner", "res.users")
+            return [self.env[model].with_context(active_test=False).search_count([]) for model in models]
+
+        before, states = count(), self.charges.mapped("state")
+        self._load()
+        self.assertEqual(count(), before)
+        self.assertEqual(self.charges.mapped("state"), states)
+
+    def test_nobody_gets_a_mail(self):
+        self.assertFalse(self.env["mail.mail"].search([("state", "=", "outgoing")]))
