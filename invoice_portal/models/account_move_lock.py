@@ -138,6 +138,8 @@ class AccountMove(models.Model):
             return bool(vals[fname])
         if field.type == "binary":
             return True
+        if field.type in ("date", "datetime"):
+            return self[fname] != field.convert_to_cache(vals[fname], self)
         if fname == "payment_state" and "blocked" in (self.payment_state, vals[fname]):
             return (self.payment_state, vals[fname]) not in PAYMENT_HOLDS
         return self._field_will_change(self, vals, fname)
