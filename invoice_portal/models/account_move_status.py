@@ -34,6 +34,11 @@ class AccountMove(models.Model):
         search="_search_billing_status",
         compute_sudo=True,
     )
+    billing_balance = fields.Monetary(
+        string="Balance",
+        compute="_compute_billing_balance",
+        help="What is still due, in the currency of the invoice; below zero what is owed to the client.",
+    )
     billing_moves = fields.Json(compute="_compute_billing_moves", exportable=False)
 
     @api.depends(
@@ -69,6 +74,11 @@ class AccountMove(models.Model):
                 move.billing_status = "partial"
             else:
                 move.billing_status = "sent" if move.is_move_sent else "finalized"
+
+    @api.depends("amount_residual", "move_type")
+    def _compute_billing_balance(self):
+        for move in self:
+            move.billing_balance = -move.amount_residual if move.move_type == "out_refund" else move.amount_residual
 
     def _billing_zone(self):
         """The time zone in which this invoice's due date passes: the client's, else the company's."""

@@ -44,7 +44,7 @@ class TestVoid(BillingCommon):
         invoice = self._finalized(charges)
         wizard = self._plan(invoice)
         self.assertEqual(wizard.line_ids.charge_id, charges)
-        wizard.line_ids.filtered(lambda line: line.charge_id == charges[1]).outcome = "discard"
+        wizard.line_ids.filtered(lambda line: line.charge_id == charges[1]).bill_again = False
         wizard.reason = "Half of it was free"
         wizard.action_void()
         self.assertEqual(charges.mapped("state"), ["open", "discarded"])

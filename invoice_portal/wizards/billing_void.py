@@ -47,7 +47,7 @@ class BillingVoid(models.TransientModel):
         self.ensure_one()
         if not (self.reason or "").strip():
             raise UserError(self.env._("Say why %s is voided.", self.move_id.display_name))
-        discard = self.line_ids.filtered(lambda line: line.outcome == "discard").charge_id
+        discard = self.line_ids.filtered(lambda line: not line.bill_again).charge_id
         self.move_id._billing_void(self.reason, discard)
         return {"type": "ir.actions.act_window_close"}
 
@@ -61,9 +61,4 @@ class BillingVoidCharge(models.TransientModel):
     name = fields.Text(related="charge_id.name")
     currency_id = fields.Many2one(related="charge_id.currency_id")
     amount = fields.Monetary(related="charge_id.amount_billed", string="Billed")
-    outcome = fields.Selection(
-        [("reopen", "Bill again"), ("discard", "Do not bill")],
-        string="Then",
-        required=True,
-        default="reopen",
-    )
+    bill_again = fields.Boolean(default=True, help="Open again; otherwise discarded, and not billed any more.")

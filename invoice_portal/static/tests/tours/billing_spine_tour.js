@@ -38,12 +38,7 @@ tours.add("billing_spine_void", {
         {content: "The plan names what is due", trigger: ".modal:contains('is still due and will no longer be')"},
         {
             content: "Do not bill the second charge again",
-            trigger: ".modal .o_data_row:nth-child(2) td[name=outcome]",
-            run: "click",
-        },
-        {
-            content: "Choose so",
-            trigger: ".modal .o_data_row:nth-child(2) [data-value=discard]",
+            trigger: ".modal .o_data_row:nth-child(2) td[name=bill_again] input",
             run: "click",
         },
         {content: "Say why", trigger: ".modal div[name=reason] input", run: "edit Billed to the wrong client"},
@@ -71,6 +66,7 @@ tours.add("billing_spine_portal", {
 tours.add("billing_case_price", {
     url: "/odoo/billing-cases",
     steps: () => [
+        {content: "Show cases without a price, too", trigger: ".o_facet_remove", run: "click"},
         {content: "Open the case", trigger: ".o_data_row td[name=name]:contains('Landing page')", run: "click"},
         {content: "Its billing page", trigger: ".nav-link:contains('Billing')", run: "click"},
         {content: "Name a price", trigger: "div[name=billing_price] input", run: "edit 450"},
