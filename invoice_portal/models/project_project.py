@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
+from odoo.fields import Domain
 
 # What open charges of the project's cases follow. A client that was missing makes finished cases billable.
 FOLLOWED = {
@@ -78,8 +79,8 @@ class ProjectProject(models.Model):
     def write(self, vals):
         result = super().write(vals)
         if changed := set().union(*(FOLLOWED.get(fname, ()) for fname in vals)):
-            tasks = self.env["project.task"].search([("project_id", "in", self.ids), ("billing_price", "!=", 0)])
-            tasks._billing_sync(changed)
+            Task = self.env["project.task"]
+            Task.search(Domain("project_id", "in", self.ids) & Task._billing_priced_domain())._billing_sync(changed)
         return result
 
     def action_billing_draft(self):

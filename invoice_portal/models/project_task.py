@@ -116,6 +116,11 @@ class ProjectTask(models.Model):
                 task.billing_state = "no_client" if not task._billing_client() else "to_bill"
 
     @api.model
+    def _billing_priced_domain(self):
+        # Cases from before this addon have no value at all, which `!= 0` would let through.
+        return Domain("billing_price", "!=", False) & Domain("billing_price", "!=", 0)
+
+    @api.model
     def _search_billing_state(self, operator, value):
         if operator != "in":
             return NotImplemented
@@ -132,7 +137,7 @@ class ProjectTask(models.Model):
         sold = Domain("sale_line_id", "!=", False) if "sale_line_id" in self._fields else Domain.FALSE
         without = ~living & ~sold
         fresh = without & ~with_charge(("discarded", "=", True))
-        priced = fresh & Domain("billing_price", "!=", 0)
+        priced = fresh & self._billing_priced_domain()
         nobody = (
             Domain("partner_id", "=", False)
             & Domain("project_id.partner_id", "=", False)
@@ -146,7 +151,7 @@ class ProjectTask(models.Model):
                 "to_bill": with_charge(("state", "=", "open")) | (priced & Domain("state", "=", DONE) & ~nobody),
                 "sold": ~living & sold,
                 "discarded": without & with_charge(("discarded", "=", True)),
-                "none": fresh & Domain("billing_price", "in", (0, False)),
+                "none": fresh & ~self._billing_priced_domain(),
                 "waiting": priced & Domain("state", "!=", DONE),
                 "no_client": priced & Domain("state", "=", DONE) & nobody,
             }.get(state, Domain.FALSE)

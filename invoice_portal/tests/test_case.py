@@ -119,6 +119,15 @@ class TestCase(BillingCommon):
                 name,
             )
 
+    def test_a_case_from_before_the_addon_has_no_price(self):
+        case = self._new_case("Old")
+        self.env.flush_all()
+        self.env.cr.execute("UPDATE project_task SET billing_price = NULL WHERE id = %s", [case.id])
+        self.env.invalidate_all()
+        self.assertEqual(case.billing_state, "none")
+        self.assertEqual(case.search([("billing_state", "=", "none"), ("id", "=", case.id)]), case)
+        self.assertFalse(case.search([("billing_state", "!=", "none"), ("id", "=", case.id)]))
+
     def test_the_price_of_a_billed_case_stays(self):
         case = self._new_case("Logo", price=70, done=True)
         self._draft(self._charges(case))
