@@ -1,5 +1,6 @@
 from . import (
     account_move,
+    account_move_compose,
     account_move_line,
     account_move_lock,
     account_move_status,

@@ -1,6 +1,7 @@
 from . import (
     test_case,
     test_charge,
+    test_compose,
     test_demo,
     test_draft_hidden,
     test_lock,

@@ -1,1 +1,1 @@
-from . import billing_draft, billing_finalize, billing_void
+from . import billing_cases, billing_change_project, billing_draft, billing_finalize, billing_void

@@ -1,0 +1,140 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Command
+
+
+class AccountMove(models.Model):
+    """Writing an invoice by hand: its project, the cases of that project, and what stands in its corner."""
+
+    _inherit = "account.move"
+
+    billing_expected_number = fields.Char(
+        string="Expected Number",
+        compute="_compute_billing_expected_number",
+        help="The number this draft would get if it were finalized now.",
+    )
+    billing_created = fields.Datetime(string="Created", compute="_compute_billing_created")
+    billing_case_count = fields.Integer(string="Cases to Bill", compute="_compute_billing_case_count")
+
+    @api.depends("name", "journal_id", "date", "state", "move_type")
+    def _compute_billing_expected_number(self):
+        for move in self:
+            if move.name and move.name != "/":
+                move.billing_expected_number = move.name
+            elif move.state == "draft" and move.journal_id and move.date and move.is_sale_document(True):
+                pattern, values = move._get_next_sequence_format()
+                move.billing_expected_number = pattern.format(**dict(values, seq=values["seq"] + 1))
+            else:
+                move.billing_expected_number = False
+
+    @api.depends("create_date")
+    def _compute_billing_created(self):
+        for move in self:
+            move.billing_created = move.create_date or fields.Datetime.now()
+
+    @api.depends("billing_project_id", "state")
+    def _compute_billing_case_count(self):
+        drafts = self.filtered(lambda move: move.state == "draft" and move.billing_project_id)
+        counts = dict(
+            self.env["project.task"]._read_group(
+                [("project_id", "in", drafts.billing_project_id.ids), *self._billing_attachable_domain()],
+                ["project_id"],
+                ["__count"],
+            )
+        )
+        for move in self:
+            move.billing_case_count = counts.get(move.billing_project_id._origin, 0) if move in drafts else 0
+
+    @api.model
+    def _billing_attachable_domain(self):
+        """Cases that can still be put on an invoice: with a price or without, finished or not."""
+        return [("billing_state", "in", ("none", "waiting", "no_client", "to_bill")), ("is_template", "=", False)]
+
+    # -- the project --------------------------------------------------------------------------------------------------
+
+    @api.onchange("billing_project_id")
+    def _onchange_billing_project_id(self):
+        """Choosing a project fills client, address and currency; terms and fiscal position follow from the client."""
+        if self.billing_project_id and self.state == "draft" and self.is_sale_document(include_receipts=True):
+            self.update(self._prepare_billing_project(self.billing_project_id))
+
+    def _prepare_billing_project(self, project):
+        """What an invoice takes over from its project. Empty where the project does not say."""
+        client = project._billing_client()
+        values = {}
+        if client:
+            contact = project._billing_contact() or client.browse(client.address_get(["invoice"])["invoice"])
+            values["partner_id"] = contact.id
+        if project.billing_currency_id:
+            values["currency_id"] = project.billing_currency_id.id
+        return values
+
+    def action_billing_change_project(self):
+        """Swap the project of a draft, after saying what happens to the cases on it."""
+        self.ensure_one()
+        self._billing_check_staff()
+        return self.env["billing.change.project"]._open(self)
+
+    def _billing_change_project(self, project):
+        """Take what belongs to the old project's cases off the draft, and take over the new project's client."""
+        self.ensure_one()
+        if self.state != "draft":
+            raise UserError(self.env._("Only a draft can change its project."))
+        self.write({"invoice_line_ids": [Command.delete(line.id) for line in self._billing_lines_of_project()]})
+        self.write({"billing_project_id": project.id, **self._prepare_billing_project(project)})
+
+    def _billing_lines_of_project(self):
+        """The lines that bill charges: they belong to the client and project that they were made for."""
+        return self.invoice_line_ids.filtered("billing_charge_id")
+
+    # -- the cases ----------------------------------------------------------------------------------------------------
+
+    def action_billing_cases(self):
+        """List the cases of the project, to attach one or several."""
+        self.ensure_one()
+        self._billing_check_staff()
+        return self.env["billing.cases"]._open(self)
+
+    def _billing_attach_cases(self, cases):
+        """Put each of these cases on the draft, as a charge of its own.
+
+        A case with an open charge brings that one; any other is charged now, finished or not: attaching it is the
+        decision to bill it. Without a price the line has no amount yet, and finalizing asks for one.
+        """
+        self.ensure_one()
+        self.check_access("write")
+        if self.state != "draft" or self.move_type != "out_invoice":
+            raise UserError(self.env._("Cases can only be put on a draft customer invoice."))
+        if foreign := cases.filtered(lambda case: case.project_id != self.billing_project_id):
+            raise UserError(
+                self.env._(
+                    "“%(case)s” does not belong to %(project)s.",
+                    case=foreign[0].display_name,
+                    project=self.billing_project_id.display_name or self.env._("this invoice's project"),
+                )
+            )
+        charges = self.env["billing.charge"]
+        for case in cases:
+            charge = case.billing_charge_ids.filtered(lambda charge: not charge.discarded)
+            charges |= charge or charge.create(self._prepare_billing_case_charge(case))
+        position = 10 + max(self.invoice_line_ids.mapped("sequence"), default=0)
+        self.write(
+            {
+                "invoice_line_ids": [
+                    Command.create(dict(charge._prepare_invoice_line(), sequence=position + 10 * index))
+                    for index, charge in enumerate(charges)
+                ]
+            }
+        )
+        return charges
+
+    def _prepare_billing_case_charge(self, case):
+        """The charge of a case that is attached by hand: to this invoice's client, in its currency."""
+        return dict(
+            case._prepare_billing_charge(),
+            # Somebody's decision where the case itself would not be billed yet: the case does not withdraw it.
+            origin="case" if case._billing_is_billable() else "manual",
+            company_id=self.company_id.id,
+            partner_id=self.commercial_partner_id.id,
+            currency_id=self.currency_id.id,
+        )
