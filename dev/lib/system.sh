@@ -27,6 +27,7 @@ own_postgres() { [ -z "${PGHOST:-}${PGSERVICE:-}" ]; }
 have_browser() { command -v google-chrome chromium chromium-browser google-chrome-stable >/dev/null; }
 has_package()  { [[ $(apt-cache show --no-all-versions "$1" 2>/dev/null) == *Filename:* ]]; }
 have_library() { [[ $(PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null) == *"$1"* ]]; }
+have_font()    { [ -n "$(find -L /usr/share/fonts /usr/local/share/fonts -name "$1*" -print -quit 2>/dev/null)" ]; }
 
 # Ubuntu's chromium packages only fetch a snap, which does not run everywhere.
 has_real_chromium() { has_package chromium && [[ $(apt-cache show chromium 2>/dev/null) != *[Ss]nap* ]]; }
@@ -46,6 +47,12 @@ system_packages() {
         have_library libmagic.so.1 || want libmagic1
         have_library libcairo.so.2 || want libcairo2
         command -v wkhtmltopdf >/dev/null || want wkhtmltopdf
+        # WeasyPrint draws with Pango; DejaVu has Arabic, Hebrew, Greek and Cyrillic, Droid Chinese, Japanese and Korean.
+        have_library libpango-1.0.so.0 || want libpango-1.0-0
+        have_library libpangoft2-1.0.so.0 || want libpangoft2-1.0-0
+        have_library libharfbuzz-subset.so.0 || want libharfbuzz-subset0
+        have_font DejaVuSans || want fonts-dejavu-core
+        have_font DroidSansFallback || have_font NotoSansCJK || want fonts-droid-fallback
         if [ "$what" = test ] && ! have_browser; then
             want chromium
         fi
@@ -85,6 +92,8 @@ optional_packages() {
                 has_package wkhtmltopdf || { note "no wkhtmltopdf in this distribution: going on without it"; continue; } ;;
             chromium)
                 has_real_chromium || { note "no Chromium package here: browser tours will be skipped (install google-chrome to run them)"; continue; } ;;
+            fonts-droid-fallback)
+                has_package "$package" || { note "no $package in this distribution: going on without it"; continue; } ;;
             libmagic1)
                 has_package libmagic1 || package=libmagic1t64 ;;
         esac
