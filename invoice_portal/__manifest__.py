@@ -27,6 +27,7 @@
         "views/project_task_views.xml",
         "views/res_partner_views.xml",
         "views/res_config_settings_views.xml",
+        "views/portal_templates.xml",
         "views/billing_menus.xml",
     ],
     "demo": ["demo/billing_demo.xml"],

@@ -14,6 +14,7 @@ STATES = [
     ("discarded", "Discarded"),
 ]
 DONE = "1_done"
+CANCELLED = "1_canceled"
 # What an open charge follows when it changes on its case. Anything else on the charge is whoever edited it last.
 FOLLOWED = {
     "name": {"name"},
@@ -108,7 +109,7 @@ class ProjectTask(models.Model):
                 task.billing_state = "sold"
             elif task.billing_charge_ids:
                 task.billing_state = "discarded"
-            elif not task.billing_price:
+            elif not task.billing_price or task.state == CANCELLED:
                 task.billing_state = "none"
             elif task.state != DONE:
                 task.billing_state = "waiting"
@@ -151,8 +152,8 @@ class ProjectTask(models.Model):
                 "to_bill": with_charge(("state", "=", "open")) | (priced & Domain("state", "=", DONE) & ~nobody),
                 "sold": ~living & sold,
                 "discarded": without & with_charge(("discarded", "=", True)),
-                "none": fresh & ~self._billing_priced_domain(),
-                "waiting": priced & Domain("state", "!=", DONE),
+                "none": fresh & (~self._billing_priced_domain() | Domain("state", "=", CANCELLED)),
+                "waiting": priced & Domain("state", "not in", (DONE, CANCELLED)),
                 "no_client": priced & Domain("state", "=", DONE) & nobody,
             }.get(state, Domain.FALSE)
             for state in value

@@ -94,6 +94,7 @@ class TestCase(BillingCommon):
         cases = self.env["project.task"].union(
             self._new_case("none"),
             self._new_case("waiting", 10),
+            self._new_case("cancelled", 10, state="1_canceled"),
             self._new_case("to_bill", 10, True),
             self._new_case("drafted", 10, True),
             self._new_case("invoiced", 10, True),
@@ -106,6 +107,11 @@ class TestCase(BillingCommon):
         self._finalized(self._charges(by_name["invoiced"]))
         self._pay(self._finalized(self._charges(by_name["paid"])))
         self._charges(by_name["discarded"]).action_discard()
+        cancelled = by_name.pop("cancelled")
+        self.assertEqual(cancelled.billing_state, "none")
+        cases -= cancelled
+        self.assertIn(cancelled, cancelled.search([("billing_state", "=", "none")]))
+        self.assertNotIn(cancelled, cancelled.search([("billing_state", "!=", "none")]))
         for name, case in by_name.items():
             self.assertEqual(case.billing_state, name)
             self.assertEqual(

@@ -16,6 +16,13 @@ class TestTours(BillingCommon, HttpCase):
         self.assertEqual(invoice.billing_status, "void")
         self.assertEqual(invoice.billing_void_reason, "Billed to the wrong client")
         self.assertEqual(sorted(charges.mapped("state")), ["discarded", "open"])
+        self.authenticate(client.login, client.login)
+        listed = self.url_open("/my/invoices").text
+        self.assertIn("Void", listed)
+        self.assertNotIn("Waiting for Payment", listed)
+        page = self.url_open(f"/my/invoices/{invoice.id}").text
+        self.assertIn("nothing is due", page)
+        self.assertNotIn("Billed to the wrong client", page)
 
     def test_a_case_gets_a_price_and_becomes_a_charge(self):
         case = self._new_case("Landing page")
