@@ -28,3 +28,11 @@ class TestTours(BillingCommon, HttpCase):
         case = self._new_case("Landing page")
         self.start_tour("/odoo", "billing_case_price", login=self.biller.login)
         self.assertEqual(self.env["billing.charge"].search([("task_id", "=", case.id)]).amount, 450)
+
+    def test_an_invoice_is_composed_from_project_cases_and_a_free_item(self):
+        old, new = self._new_case("Old work", 80, True), self._new_case("New work", 120, True)
+        self._finalized(old.billing_charge_ids)
+        self.start_tour("/odoo", "billing_compose", login=self.biller.login)
+        invoice = new.billing_invoice_id
+        self.assertEqual((invoice.billing_status, invoice.amount_untaxed), ("finalized", 150))
+        self.assertEqual(invoice.invoice_line_ids.mapped("name"), ["New work", "Courier"])

@@ -1,0 +1,70 @@
+import {registry} from "@web/core/registry";
+
+registry.category("web_tour.tours").add("billing_compose", {
+    url: "/odoo/billing-create-invoice",
+    steps: () => [
+        {
+            content: "The corner shows the expected number and the moment",
+            trigger: "div[name=billing_corner]:contains('Will be INV/'):contains('Created')",
+        },
+        {
+            content: "Type the first letters of the project",
+            trigger: "div[name=billing_project_id] input",
+            run: "edit Acm",
+        },
+        {
+            content: "Pick it from the list",
+            trigger: ".o-autocomplete--dropdown-item:contains('Acme website')",
+            run: "click",
+        },
+        {content: "The client is filled in", trigger: "div[name=partner_id] input:value(Acme)"},
+        {content: "List the cases", trigger: "button[name=action_billing_cases]", run: "click"},
+        {
+            content: "The billed one cannot be chosen",
+            trigger: ".modal .o_data_row:contains('Old work'):contains('Invoiced'):not(:has(td[name=chosen] input))",
+        },
+        {
+            content: "Choose the other",
+            trigger: ".modal .o_data_row:contains('New work') td[name=chosen] input",
+            run: "click",
+        },
+        {content: "Attach it", trigger: ".modal button[name=action_attach]", run: "click"},
+        {
+            content: "Its price fills the amount",
+            trigger:
+                "body:not(:has(.modal)) div[name=invoice_line_ids] .o_data_row:contains('New work'):contains('120.00')",
+        },
+        {
+            content: "The project is changed knowingly from now on",
+            trigger: "button[name=action_billing_change_project]",
+        },
+        {content: "Insert a free item", trigger: "div[name=invoice_line_ids] a:contains('Add a line')", run: "click"},
+        {
+            // Where the product column is shown, the description hides behind a button of its cell.
+            content: "Open the description",
+            trigger: "div[name=invoice_line_ids] .o_selected_row",
+            run: () => document.querySelector(".o_selected_row #labelVisibilityButtonId")?.click(),
+        },
+        {
+            content: "Describe it",
+            trigger:
+                "div[name=invoice_line_ids] .o_selected_row td[name=name] textarea, div[name=invoice_line_ids] .o_selected_row div[name=product_id] textarea",
+            run: "edit Courier && press Tab",
+        },
+        {
+            content: "Its amount",
+            trigger: "div[name=invoice_line_ids] .o_selected_row td[name=price_unit] input",
+            run: "edit 30",
+        },
+        {content: "Save the draft", trigger: ".o_form_button_save", run: "click"},
+        {content: "Saved", trigger: ".o_form_saved, .o_form_view:not(:has(.o_form_button_save:visible))"},
+        {content: "Open the Status dropdown", trigger: ".o_billing_status button", run: "click"},
+        {
+            content: "Finalize & Lock",
+            trigger: ".o-dropdown--menu .o-dropdown-item:has([data-target=finalized])",
+            run: "click",
+        },
+        {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
+        {content: "It is finalized", trigger: ".o_billing_status:contains('Finalized')"},
+    ],
+});
