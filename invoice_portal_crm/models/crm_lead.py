@@ -211,7 +211,7 @@ class CrmLead(models.Model):
                 self.env._(
                     "“%(lead)s” is billed on %(invoice)s. Archive the opportunity instead of deleting it.",
                     lead=billed[0].lead_id.display_name,
-                    invoice=billed[0].invoice_id.display_name,
+                    invoice=billed[0].invoice_id._billing_label(),
                 )
             )
 

@@ -206,13 +206,13 @@ class CrmLeadProduct(models.Model):
                 "“%(product)s” is billed on %(invoice)s, which is finalized: it can no longer be changed or removed "
                 "here. What comes on top is a product of its own; to correct the invoice, void it.",
                 product=line.display_name,
-                invoice=charge.invoice_id.display_name,
+                invoice=charge.invoice_id._billing_label(),
             )
         return self.env._(
             "“%(product)s” stands on %(invoice)s: it can no longer be changed or removed here. Edit the line on the "
             "draft, or delete the draft first.",
             product=line.display_name,
-            invoice=charge.invoice_id.display_name,
+            invoice=charge.invoice_id._billing_label(),
         )
 
     def _billing_sync(self, changed):

@@ -90,12 +90,12 @@ class TestLeadInvoice(LeadCommon):
         second = self._ask(lead)
         first.action_confirm()
         self.env.invalidate_all()  # the second click is another request
-        with self.assertRaisesRegex(UserError, "On a draft"):
+        with self.assertRaisesRegex(UserError, "Already on the draft of"):
             second.action_confirm()
         third = self._ask(lead)
         self.assertEqual(third.chosen_count, 0)
-        self.assertIn("Everything of this opportunity is billed", third.summary)
-        self.assertIn(lead.billing_invoice_ids.display_name, third.summary)
+        self.assertIn("is billed. To bill more", third.summary)
+        self.assertIn(lead.billing_invoice_ids._billing_label(), third.summary)
         with self.assertRaisesRegex(UserError, "nothing to invoice"):
             third.action_confirm()
         self.assertEqual(len(lead.billing_charge_ids), 1)
@@ -105,7 +105,7 @@ class TestLeadInvoice(LeadCommon):
         first = self._invoice(lead)
         lead.billing_product_ids = [Command.create({"name": "Banner", "price_unit": 70})]
         draft = self._ask(lead)
-        self.assertIn(first.display_name, draft.summary)
+        self.assertIn(first._billing_label(), draft.summary)
         self.assertEqual(draft.line_ids.mapped("chosen"), [False, True])
         second = self._invoice(lead)
         self.assertEqual(second.amount_untaxed, 70)
@@ -157,7 +157,7 @@ class TestLeadInvoice(LeadCommon):
         draft = self._ask(lead)
         self.assertEqual(draft.chosen_count, 0)
         self.assertIn("billed as a whole", draft.summary)
-        self.assertIn(invoice.display_name, draft.summary)
+        self.assertIn(invoice._billing_label(), draft.summary)
         draft.line_ids.filtered("lead_line_id").chosen = True
         draft.action_confirm()
         lead.invalidate_recordset()

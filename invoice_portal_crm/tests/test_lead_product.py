@@ -105,7 +105,7 @@ class TestLeadProduct(LeadCommon):
             "name": "Other",
             "lead_id": self._new_lead().id,
         }
-        for word in (invoice.display_name, "finalized"):
+        for word in (invoice._billing_label(), "finalized"):
             for fname, value in changes.items():
                 with self.assertRaises(UserError) as refused:
                     product.write({fname: value})

@@ -211,24 +211,22 @@ class BillingLeadDraftLine(models.TransientModel):
         """Why this is not billed now: as the core says it for every charge, and naming the invoice."""
         charge = self._charge()
         if charge.state in BILLED:
-            status = dict(charge._fields["state"]._description_selection(self.env))[charge.state]
-            return self.env._("%(state)s: %(invoice)s", state=status, invoice=charge.invoice_id.display_name)
+            if charge.state == "invoiced":
+                return self.env._("Invoiced on %s", charge.invoice_id._billing_label())
+            return self.env._("Already on %s", charge.invoice_id._billing_label())
         return charge._why_not_drafted(self.env.companies)
 
     def _existing_charge(self):
         self.ensure_one()
-        return (
-            self.lead_line_id._billing_charge() if self.lead_line_id else self.draft_id.lead_id._billing_whole_charge()
-        )
+        product, lead = self.lead_line_id, self.draft_id.lead_id
+        return product._billing_charge() if product else lead._billing_whole_charge()
 
     def _charge(self):
         """The charge of this line as it is by now; where there is none, one that is not written."""
         if charge := self._existing_charge():
             return charge
-        lead = self.draft_id.lead_id
-        values = (
-            self.lead_line_id._prepare_billing_charge() if self.lead_line_id else lead._prepare_billing_charge_whole()
-        )
+        product, lead = self.lead_line_id, self.draft_id.lead_id
+        values = product._prepare_billing_charge() if product else lead._prepare_billing_charge_whole()
         # Who is not there yet is not on hold.
         client = self.draft_id.partner_id.commercial_partner_id or self.env["res.partner"].new({"active": True})
         return self.env["billing.charge"].new(dict(values, partner_id=client))

@@ -38,9 +38,9 @@ registry.category("web_tour.tours").add("billing_lead_invoice", {
         {content: "Its invoices", trigger: ".nav-link:contains('Invoices')", run: "click"},
         {content: "The draft is there", trigger: "div[name=billing_invoice_ids] .o_data_row:contains('Draft')"},
         {content: "A second click", trigger: "button[name=action_billing_create_invoice]", run: "click"},
-        {content: "Bills nothing again", trigger: ".modal:contains('Everything of this opportunity is billed')"},
+        {content: "Bills nothing again", trigger: ".modal:contains('To bill more, add a product')"},
         {content: "And offers nothing", trigger: ".modal footer:not(:has(button[name=action_confirm]:visible))"},
-        {content: "Leave", trigger: ".modal footer button:contains('Cancel')", run: "click"},
+        {content: "Leave", trigger: ".modal footer button:contains('Close'):visible", run: "click"},
         {content: "The form is back", trigger: "body:not(:has(.modal))"},
     ],
 });
