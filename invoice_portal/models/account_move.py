@@ -138,7 +138,8 @@ class AccountMove(models.Model):
                 )
             )
         for move in wished.filtered("partner_id.email"):
-            move.message_mail_with_source(
+            # Without Odoo's own header: it would offer a second button, to a “Journal Entry”.
+            move.with_context(email_notification_allow_header=False).message_mail_with_source(
                 template,
                 email_layout_xmlid="mail.mail_notification_layout_with_responsible_signature",
                 force_send=False,

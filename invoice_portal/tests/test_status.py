@@ -252,6 +252,7 @@ class TestStatus(BillingCommon):
             if sent:
                 self.assertEqual(mails.state, "outgoing")
                 self.assertIn(invoice.name, mails.subject)
+                self.assertNotIn("Journal Entry", mails.body_html)
                 self.assertIn(f"/my/invoices/{invoice.id}?access_token={invoice.access_token}", mails.body_html)
                 self.assertEqual(mails.recipient_ids or mails.email_to, invoice.partner_id)
 
