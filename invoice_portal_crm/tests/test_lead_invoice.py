@@ -90,7 +90,7 @@ class TestLeadInvoice(LeadCommon):
         second = self._ask(lead)
         first.action_confirm()
         self.env.invalidate_all()  # the second click is another request
-        with self.assertRaisesRegex(UserError, "Already on the draft of"):
+        with self.assertRaisesRegex(UserError, "On the draft of"):
             second.action_confirm()
         third = self._ask(lead)
         self.assertEqual(third.chosen_count, 0)
@@ -172,6 +172,22 @@ class TestLeadInvoice(LeadCommon):
         lead.billing_product_ids = [Command.create({"name": "Logo", "price_unit": 70})]
         self.assertFalse(lead.billing_charge_ids)
         self.assertEqual(self._invoice(lead).amount_untaxed, 70)
+
+    def test_products_that_come_while_the_dialog_is_open_are_not_billed_with_the_whole(self):
+        lead = self._new_lead(expected_revenue=1000)
+        draft = self._ask(lead)
+        lead.billing_product_ids = [Command.create({"name": "Logo", "price_unit": 1000})]
+        self.env.invalidate_all()
+        with self.assertRaisesRegex(UserError, "Billed by its products"):
+            draft.action_confirm()
+
+    def test_a_product_of_another_opportunity_cannot_be_slipped_in(self):
+        other = self._new_lead(products=[("Logo", 250)])
+        draft = self._ask(self._new_lead(products=[("Banner", 0)]))
+        draft.line_ids = [Command.create({"lead_line_id": other.billing_product_ids.id, "chosen": True})]
+        with self.assertRaisesRegex(UserError, "No longer a product"):
+            draft.action_confirm()
+        self.assertFalse(other.billing_charge_ids)
 
     def test_one_draft_per_currency(self):
         euro = self.env.ref("base.EUR").sudo()

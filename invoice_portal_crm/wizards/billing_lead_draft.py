@@ -194,7 +194,7 @@ class BillingLeadDraftLine(models.TransientModel):
     currency_id = fields.Many2one("res.currency", readonly=True)
     amount = fields.Monetary(readonly=True)
     chosen = fields.Boolean(string="Bill")
-    reason = fields.Char(string="Left Out", compute="_compute_reason")
+    reason = fields.Text(string="Left Out", compute="_compute_reason")
 
     @api.depends("name")
     def _compute_display_name(self):
@@ -209,11 +209,17 @@ class BillingLeadDraftLine(models.TransientModel):
 
     def _why_not(self):
         """Why this is not billed now: as the core says it for every charge, and naming the invoice."""
+        product, lead = self.lead_line_id, self.draft_id.lead_id
+        if product and product.lead_id != lead:
+            return self.env._("No longer a product of this opportunity")
         charge = self._charge()
+        if charge.state not in BILLED and not product and lead.billing_product_ids:
+            # They came while the dialog was open: the whole would bill them once more.
+            return self.env._("Billed by its products")
         if charge.state in BILLED:
             if charge.state == "invoiced":
                 return self.env._("Invoiced on %s", charge.invoice_id._billing_label())
-            return self.env._("Already on %s", charge.invoice_id._billing_label())
+            return self.env._("On %s", charge.invoice_id._billing_label())
         return charge._why_not_drafted(self.env.companies)
 
     def _existing_charge(self):
