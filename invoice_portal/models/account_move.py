@@ -13,9 +13,10 @@ class AccountMove(models.Model):
         "billing.charge",
         compute="_compute_billing_charge_ids",
         string="Charges",
+        groups="base.group_user",
         help="The charges that this invoice bills now.",
     )
-    billing_charge_count = fields.Integer(compute="_compute_billing_charge_ids")
+    billing_charge_count = fields.Integer(compute="_compute_billing_charge_ids", groups="base.group_user")
     billing_project_id = fields.Many2one(
         "project.project",
         string="Project",
@@ -55,7 +56,11 @@ class AccountMove(models.Model):
     def _prepare_billing_invoice(self, key, charges):
         """Values of the draft for these charges, all of one draft key."""
         company, client, currency, _project = key
-        project = charges.project_id if len(charges.project_id) == 1 and all(charges.mapped("project_id")) else None
+        project = (
+            charges.project_id
+            if len(charges.project_id) == 1 and all(charge.project_id for charge in charges)
+            else None
+        )
         contact = project and project._billing_contact()
         if not contact or contact.commercial_partner_id != client:
             contact = self.env["res.partner"].browse(client.address_get(["invoice"])["invoice"])
@@ -144,6 +149,12 @@ class AccountMove(models.Model):
                 email_layout_xmlid="mail.mail_notification_layout_with_responsible_signature",
                 force_send=False,
             )
+
+    def _get_invoice_proforma_pdf_report_filename(self):
+        # A locked invoice is the invoice, also before anybody sent its PDF.
+        if self.billing_locked:
+            return self._get_invoice_report_filename()
+        return super()._get_invoice_proforma_pdf_report_filename()
 
     def _billing_wants_ready_mail(self):
         self.ensure_one()

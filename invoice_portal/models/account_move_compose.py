@@ -11,10 +11,13 @@ class AccountMove(models.Model):
     billing_expected_number = fields.Char(
         string="Expected Number",
         compute="_compute_billing_expected_number",
+        groups="base.group_user",
         help="The number this draft would get if it were finalized now.",
     )
     billing_created = fields.Datetime(string="Created", compute="_compute_billing_created")
-    billing_case_count = fields.Integer(string="Cases to Bill", compute="_compute_billing_case_count")
+    billing_case_count = fields.Integer(
+        string="Cases to Bill", compute="_compute_billing_case_count", groups="base.group_user"
+    )
 
     @api.depends("name", "journal_id", "date", "state", "move_type")
     def _compute_billing_expected_number(self):

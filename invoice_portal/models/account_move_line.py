@@ -11,6 +11,7 @@ LOCKED_LINE_FIELDS = {
     "amount_residual_currency",
     "balance",
     "billing_charge_id",
+    "billing_overall_discount",
     "billing_period_end",
     "billing_period_start",
     "collapse_composition",
@@ -66,6 +67,7 @@ class AccountMoveLine(models.Model):
         copy=False,
         index="btree_not_null",
         ondelete="set null",
+        groups="base.group_user",
         help="The charge this line was made from. It stays known after the invoice was cancelled or voided; which line "
         "bills the charge now, the charge says.",
     )
@@ -100,6 +102,10 @@ class AccountMoveLine(models.Model):
                     "A line bills the charge it was made from. Remove the line, and add one for the other charge."
                 )
             )
+        if "move_id" in vals and self.filtered(
+            lambda line: line.billing_charge_id and line.move_id.id != vals["move_id"]
+        ):
+            raise UserError(self.env._("A line that bills a charge stays on its invoice. Remove it there first."))
         return super().write(vals)
 
     def _billing_would_change(self, vals, fname):

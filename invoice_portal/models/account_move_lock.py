@@ -16,6 +16,8 @@ LOCKED_FIELDS = {
     "amount_untaxed_in_currency_signed",
     "amount_untaxed_signed",
     "auto_post",
+    "billing_discount",
+    "billing_discount_type",
     "billing_project_id",
     "commercial_partner_id",
     "company_id",

@@ -1,7 +1,9 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
-from odoo.tools import SQL
+from odoo.tools import SQL, format_date
+
+from odoo.addons.web.controllers.utils import clean_action
 
 from ..tools.local_time import day_bounds, local_date, zones_off_utc_date
 
@@ -216,7 +218,7 @@ class AccountMove(models.Model):
     def _billing_why_not(self, target):
         """Why this invoice cannot go to `target` now, in words, or nothing. Extend it, and call super first."""
         self.ensure_one()
-        status, name = self.billing_status, self.display_name
+        status, name = self.billing_status, self._billing_label()
         statuses = dict(self._fields["billing_status"]._description_selection(self.env))
         if not status:
             return self.env._("%s is not a customer invoice.", name)
@@ -232,6 +234,8 @@ class AccountMove(models.Model):
             if status == "draft":
                 return self.env._("%s is a draft already.", name)
             return self._billing_locked_message() if self.billing_locked else None
+        if target == "finalized":
+            return self._billing_why_not_finalize()
         if target in ("sent", "paid", "void") and status in ("draft", "cancelled"):
             return self.env._("Finalize %s first.", name)
         if target in ("sent", "paid") and status == "void":
@@ -242,6 +246,39 @@ class AccountMove(models.Model):
             return self._billing_why_not_void()
         return None
 
+    def _billing_label(self):
+        """What a message calls this invoice: a draft has no number yet, and there may be several."""
+        self.ensure_one()
+        if self.name and self.name != "/":
+            return self.display_name
+        return self.env._(
+            "Draft of %(date)s for %(client)s",
+            date=format_date(self.env, self.create_date),
+            client=self.partner_id.display_name or self.env._("nobody"),
+        )
+
+    def _billing_why_not_finalize(self):
+        """What Odoo would refuse anyway, said beforehand and with the invoice's name."""
+        if not self.invoice_line_ids.filtered(lambda line: line.display_type == "product"):
+            return self.env._("%s has no lines.", self._billing_label())
+        if self.currency_id.compare_amounts(self.amount_total, 0) < 0:
+            return self.env._(
+                "%(invoice)s comes to %(total)s: credits exceed charges. Issue a credit note instead.",
+                invoice=self._billing_label(),
+                total=self.currency_id.format(self.amount_total),
+            )
+        return None
+
+    def _billing_confirmations(self):
+        """Questions of those steps that open no dialog of their own and cannot be taken back unnoticed."""
+        values = {"invoice": self._billing_label(), "total": self.currency_id.format(self.amount_total)}
+        return {
+            "deleted": self.env._(
+                "Delete %(invoice)s (%(total)s)? Its charges are open again; nothing else changes.", **values
+            ),
+            "cancelled": self.env._("Cancel %(invoice)s (%(total)s)? Its charges are open again.", **values),
+        }
+
     def _billing_check_move(self, target):
         if reason := self._billing_why_not(target):
             raise UserError(reason)
@@ -251,9 +288,11 @@ class AccountMove(models.Model):
     def _compute_billing_moves(self):
         may = self.env.user.has_group("invoice_portal.group_billing_user")
         for move in self:
+            moves = move._billing_moves_from() if may else {}
+            questions = move._billing_confirmations() if moves else {}
             move.billing_moves = [
-                {"target": target, "label": label}
-                for target, label in (move._billing_moves_from() if may else {}).items()
+                {"target": target, "label": label, "confirm": questions.get(target, False)}
+                for target, label in moves.items()
             ]
 
     def action_billing_move(self, target):
@@ -273,7 +312,8 @@ class AccountMove(models.Model):
         if target not in steps:
             raise UserError(self.env._("There is no status “%s”.", target))
         action = steps[target]()
-        return action if isinstance(action, dict) else False
+        # Odoo completes the action of a button on its way out; this one is called as a method.
+        return clean_action(action, self.env) if isinstance(action, dict) else False
 
     def _billing_delete_and_leave(self):
         self.unlink()

@@ -20,8 +20,8 @@ class AccountMove(models.Model):
         index="btree_not_null",
         help="The entry that reverses this invoice.",
     )
-    billing_void_reason = fields.Char(string="Void Reason", readonly=True, copy=False)
-    billing_void_date = fields.Datetime(string="Voided On", readonly=True, copy=False)
+    billing_void_reason = fields.Char(string="Void Reason", readonly=True, copy=False, groups="base.group_user")
+    billing_void_date = fields.Datetime(string="Voided On", readonly=True, copy=False, groups="base.group_user")
 
     def _billing_why_not_void(self):
         """Why this finalized invoice cannot be voided now, in words, or nothing."""
@@ -98,7 +98,7 @@ class AccountMove(models.Model):
             ) from error
         self._billing_check_move("void")
         freed = self._billing_allocations()
-        reversal = self._reverse_moves([self._prepare_billing_void_entry(reason)], cancel=True)
+        reversal = self._reverse_moves([self._prepare_billing_void_entry()], cancel=True)
         if not self.currency_id.is_zero(self.amount_residual):
             raise UserError(
                 self.env._(
@@ -114,10 +114,11 @@ class AccountMove(models.Model):
         self._billing_log_void(reversal, reason, charges - discard, charges & discard, freed)
         return reversal
 
-    def _prepare_billing_void_entry(self, reason):
+    def _prepare_billing_void_entry(self):
         date = self._billing_void_entry_date()
         return {
-            "ref": self.env._("Void of %(invoice)s: %(reason)s", invoice=self.name, reason=reason),
+            # Printed for the client: the reason is for staff, and stays in the chatter.
+            "ref": self.env._("Void of %s", self.name),
             "date": date,
             "invoice_date": date,
             "invoice_date_due": date,

@@ -137,6 +137,7 @@ class BillingCharge(models.Model):
         [("manual", "Typed"), ("import", "Imported"), ("case", "Case")],
         required=True,
         readonly=True,
+        copy=False,
         default=lambda self: "import" if self.env.context.get("import_file") else "manual",
     )
     discarded = fields.Boolean(readonly=True, copy=False, tracking=True)
@@ -344,6 +345,7 @@ class BillingCharge(models.Model):
             )
         if vals.keys() & ASKED_FIELDS and (billed := self.filtered("invoice_line_id")):
             raise UserError(billed._why_not_editable())
+        self._refuse_other_case(vals)
         return super().write(self._bill_the_commercial_entity(vals))
 
     def _bill_the_commercial_entity(self, vals):
@@ -366,6 +368,18 @@ class BillingCharge(models.Model):
             charge=charge.display_name,
             invoice=charge.invoice_id.display_name,
         )
+
+    def _refuse_other_case(self, vals):
+        """A charge that a case made stays with it, or the case would be billed again."""
+        if "task_id" in vals:
+            for charge in self:
+                if (charge.origin == "case" or charge.discarded) and charge.task_id.id != vals["task_id"]:
+                    raise UserError(
+                        self.env._(
+                            "“%s” stays with the case it was made for. Discard it and type a new charge instead.",
+                            charge.display_name,
+                        )
+                    )
 
     @api.ondelete(at_uninstall=False)
     def _unlink_only_if_never_billed(self):

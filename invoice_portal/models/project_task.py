@@ -175,6 +175,18 @@ class ProjectTask(models.Model):
             self._billing_sync(set().union(*(FOLLOWED.get(fname, ()) for fname in vals)))
         return result
 
+    @api.ondelete(at_uninstall=False)
+    def _unlink_except_billed(self):
+        for task in self.sudo():
+            if task.billing_state in ("drafted", "invoiced", "paid"):
+                raise UserError(
+                    self.env._(
+                        "“%(case)s” is billed on %(invoice)s and explains that invoice: archive it instead of deleting it.",
+                        case=task.display_name,
+                        invoice=task.billing_invoice_id.display_name,
+                    )
+                )
+
     def _check_billing_editable(self, vals):
         for task in self:
             changes = ("billing_price" in vals and task.billing_price != vals["billing_price"]) or (

@@ -140,6 +140,23 @@ class TestCase(BillingCommon):
         with self.assertRaisesRegex(UserError, "“Logo” is already billed on"):
             case.billing_price = 90
 
+    def test_a_charge_cannot_leave_its_case_to_have_it_billed_again(self):
+        case, other = self._new_case(price=70, done=True), self._new_case("Other")
+        charge = self._charges(case)
+        for task in (False, other.id):
+            with self.assertRaisesRegex(UserError, "stays with the case"):
+                charge.write({"task_id": task})
+        self.assertEqual(charge.copy().origin, "manual")
+        charge.action_discard()
+        with self.assertRaisesRegex(UserError, "stays with the case"):
+            charge.write({"task_id": other.id})
+
+    def test_a_billed_case_is_not_deleted(self):
+        case = self._new_case("Logo", price=70, done=True)
+        invoice = self._finalized(self._charges(case))
+        with self.assertRaisesRegex(UserError, f"“Logo” is billed on .*{invoice.name}"):
+            case.sudo().unlink()
+
     def test_cases_that_sales_bill_are_left_to_sales(self):
         if "sale_line_id" not in self.env["project.task"]._fields:
             self.skipTest("sale_project is not installed")

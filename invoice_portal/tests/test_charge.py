@@ -225,6 +225,11 @@ class TestCharge(BillingCommon):
         with self.assertRaisesRegex(UserError, "was made from"):
             line.billing_charge_id = False
 
+    def test_a_line_with_a_charge_stays_on_its_invoice(self):
+        line, other = self._draft(self._new_charge()).invoice_line_ids, self._draft(self._new_charge())
+        with self.assertRaisesRegex(UserError, "stays on its invoice"):
+            line.move_id = other
+
     def test_a_charge_is_billed_to_its_own_client_and_in_its_currency(self):
         invoice = self._draft(self._new_charge("Hosting"))
         with self.assertRaisesRegex(UserError, "“Hosting” belongs on an invoice of .* to Acme"):

@@ -540,22 +540,18 @@ class TestLockedButtons(LockCommon):
         with self.assertLocked():
             wizard.resequence()
 
-    def test_modify_leaves_the_original_as_it_is(self):
-        """Credit note and new draft: the original is settled by an entry, and not one word of it changes."""
-        follows = {"amount_residual", "amount_residual_signed", "amount_residual_currency", "reconciled",
-                   "full_reconcile_id", "matching_number", "payment_state"}  # fmt: skip
-        before = self._document(self.invoice, follows)
+    def test_reversing_and_billing_anew_is_left_to_void(self):
+        """Odoo's button would bill the work again without its charges, which stayed billed on a reversed invoice."""
+        before = self._document(self.invoice)
         wizard = (
             self.env["account.move.reversal"]
             .with_context(active_model="account.move", active_ids=self.invoice.ids)
             .create({"reason": "Wrong", "journal_id": self.invoice.journal_id.id})
         )
-        wizard.modify_moves()
-        self.assertEqual(self._document(self.invoice, follows), before)
-        self.assertEqual((self.invoice.payment_state, self.invoice.billing_locked), ("reversed", True))
-        new = wizard.new_move_ids
-        self.assertEqual((new.state, new.billing_locked, new.amount_total), ("draft", False, self.invoice.amount_total))
-        self.assertFalse(new.invoice_line_ids.billing_charge_id)
+        with self.assertRaisesRegex(UserError, f"{self.invoice.name}.* bills charges. Void it instead"):
+            wizard.modify_moves()
+        self.assertEqual(self._document(self.invoice), before)
+        self.assertFalse(self.invoice.reversal_move_ids)
 
     def test_block_payment_is_no_way_to_mark_it_paid(self):
         self.invoice.action_toggle_block_payment()

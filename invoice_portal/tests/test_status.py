@@ -155,6 +155,9 @@ class TestStatus(BillingCommon):
 
         invoice = self._draft(self._new_charge())
         self.assertEqual(offered(), ["finalized", "cancelled", "deleted"])
+        questions = {move["target"]: move["confirm"] for move in invoice.billing_moves}
+        self.assertRegex(questions["deleted"], "Delete Draft of .* for Acme")
+        self.assertRegex(questions["cancelled"], "Cancel Draft of .* for Acme")
         invoice.action_billing_move("cancelled")
         self.assertEqual(offered(), ["draft"])
         invoice.action_billing_move("draft")
@@ -163,6 +166,8 @@ class TestStatus(BillingCommon):
         invoice._billing_finalize()
         self.assertEqual(offered(), ["sent", "paid", "void"])
         self.assertEqual(invoice.action_billing_move("paid")["res_model"], "account.payment.register")
+        for target in ("sent", "paid", "void"):
+            self.assertTrue(invoice.action_billing_move(target)["views"], target)
         self._pay(invoice)
         self.assertEqual(offered(), ["sent", "void"])
         self.assertEqual(invoice.action_billing_move("void")["res_model"], "billing.void")
@@ -222,6 +227,18 @@ class TestStatus(BillingCommon):
             invoice._billing_finalize()
         invoice.invoice_line_ids.discount = 100
         invoice._billing_finalize()
+
+    def test_what_odoo_would_refuse_is_said_beforehand(self):
+        empty = self.env["account.move"].create({"move_type": "out_invoice", "partner_id": self.client.id})
+        negative = self._draft(self._new_charge(price=10))
+        negative.invoice_line_ids.price_unit = -10
+        cancelled = self._draft(self._new_charge(partner_id=self.other_client.id))
+        cancelled.button_cancel()
+        wizard = self.env["billing.finalize"].browse((empty | negative | cancelled).action_billing_finalize()["res_id"])
+        self.assertEqual(wizard.ready_count, 0)
+        self.assertRegex(wizard.summary, "Draft of .* for Acme has no lines")
+        self.assertIn("credits exceed charges", wizard.summary)
+        self.assertRegex(wizard.summary, "Draft of .* for Bolt is cancelled")
 
     def test_one_that_cannot_be_finalized_does_not_hold_up_the_others(self):
         good = self._draft(self._new_charge())

@@ -39,6 +39,21 @@ class TestVoid(BillingCommon):
         self.assertEqual(invoice.billing_void_reason, "Wrong client")
         self.assertIn("Wrong client", invoice.message_ids[0].body)
 
+    def test_the_reason_is_for_staff(self):
+        client = self._new_portal_user(self.client, "acmeclient")
+        invoice = self._finalized()
+        reversal = invoice._billing_void("Difficult client")
+        self.assertNotIn("Difficult", f"{reversal.ref} {reversal.narration} {reversal.payment_reference}")
+        seen = invoice.with_user(client)
+        self.assertEqual(seen.billing_status, "void")
+        for fname in ("billing_void_reason", "billing_void_date", "billing_charge_ids"):
+            with self.assertRaises(AccessError):
+                seen.read([fname])
+        with self.assertRaises(AccessError):
+            seen.search([("billing_void_reason", "ilike", "difficult")])
+        with self.assertRaises(AccessError):
+            seen.invoice_line_ids.read(["billing_charge_id"])
+
     def test_charges_are_opened_or_discarded_as_chosen(self):
         charges = self._new_charge("Again") | self._new_charge("Never")
         invoice = self._finalized(charges)

@@ -11,7 +11,7 @@ class BillingVoid(models.TransientModel):
     _description = "Void an Invoice"
 
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True)
-    reason = fields.Char(help="Kept with the invoice and its reversing entry.")
+    reason = fields.Char(help="For staff: the client does not see it.")
     line_ids = fields.One2many("billing.void.charge", "void_id", string="Charges")
     plan = fields.Html(compute="_compute_plan", sanitize=False)
 

@@ -1,5 +1,4 @@
 from odoo import api, fields, models
-from odoo.tools import format_date
 
 
 class AccountMove(models.Model):
@@ -19,13 +18,6 @@ class AccountMove(models.Model):
         domain="[('type', '=', 'opportunity'), ('company_id', 'in', (company_id, False))]",
         help="The opportunity this invoice was generated from.",
     )
-
-    def _billing_label(self):
-        """What a message calls this invoice: a draft has no number yet, and there may be several."""
-        self.ensure_one()
-        if self.state == "draft" and self.name in (False, "/"):
-            return self.env._("the draft of %s", format_date(self.env, self.create_date))
-        return self.display_name
 
     @api.model
     def _prepare_billing_invoice(self, key, charges):

@@ -90,7 +90,7 @@ class TestLeadInvoice(LeadCommon):
         second = self._ask(lead)
         first.action_confirm()
         self.env.invalidate_all()  # the second click is another request
-        with self.assertRaisesRegex(UserError, "On the draft of"):
+        with self.assertRaisesRegex(UserError, "On Draft of"):
             second.action_confirm()
         third = self._ask(lead)
         self.assertEqual(third.chosen_count, 0)

@@ -1,4 +1,5 @@
 import {Component} from "@odoo/owl";
+import {ConfirmationDialog} from "@web/core/confirmation_dialog/confirmation_dialog";
 import {Dropdown} from "@web/core/dropdown/dropdown";
 import {DropdownItem} from "@web/core/dropdown/dropdown_item";
 import {_t} from "@web/core/l10n/translation";
@@ -26,6 +27,7 @@ export class BillingStatusField extends Component {
 
     setup() {
         this.action = useService("action");
+        this.dialog = useService("dialog");
         this.orm = useService("orm");
     }
 
@@ -50,14 +52,31 @@ export class BillingStatusField extends Component {
         return this.moves.length ? _t("Status: choose the next step") : _t("Status: nothing follows from here");
     }
 
-    async onSelect(target) {
+    onSelect(move) {
+        if (!move.confirm) {
+            return this.take(move.target);
+        }
+        this.dialog.add(ConfirmationDialog, {
+            title: move.label,
+            body: move.confirm,
+            confirmLabel: move.label,
+            confirm: () => this.take(move.target),
+            cancelLabel: _t("Back"),
+            cancel: () => {},
+        });
+    }
+
+    async take(target) {
         const {record} = this.props;
         if (!(await record.save())) {
             return;
         }
         const action = await this.orm.call(record.resModel, "action_billing_move", [[record.resId], target]);
         if (action) {
-            await this.action.doAction(action, {onClose: () => record.load()});
+            await this.action.doAction(action, {
+                onClose: () => record.load(),
+                clearBreadcrumbs: target === "deleted",
+            });
         } else {
             await record.load();
         }
