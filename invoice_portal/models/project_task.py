@@ -181,7 +181,8 @@ class ProjectTask(models.Model):
             if task.billing_state in ("drafted", "invoiced", "paid"):
                 raise UserError(
                     self.env._(
-                        "“%(case)s” is billed on %(invoice)s and explains that invoice: archive it instead of deleting it.",
+                        "“%(case)s” is billed on %(invoice)s and explains that invoice: archive it instead of "
+                        "deleting it.",
                         case=task.display_name,
                         invoice=task.billing_invoice_id.display_name,
                     )
