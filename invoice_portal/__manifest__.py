@@ -14,6 +14,7 @@
         "data/billing_sequence.xml",
         "data/billing_cron.xml",
         "data/billing_mail_template.xml",
+        "reports/billing_invoice_report.xml",
         "wizards/billing_cases_views.xml",
         "wizards/billing_change_project_views.xml",
         "wizards/billing_draft_views.xml",

@@ -1,6 +1,7 @@
 from . import (
     account_move,
     account_move_compose,
+    account_move_document,
     account_move_line,
     account_move_lock,
     account_move_status,
@@ -9,6 +10,7 @@ from . import (
     billing_charge,
     billing_run,
     billing_run_client,
+    ir_actions_report,
     project_project,
     project_task,
     res_company,

@@ -1,4 +1,7 @@
 from odoo import fields, models
+from odoo.exceptions import UserError
+
+from ..tools import pdf
 
 
 class ResCompany(models.Model):
@@ -14,3 +17,35 @@ class ResCompany(models.Model):
         string="Invoice ready for payment",
         help="Tell clients by e-mail when an invoice is finalized. Each client can have it otherwise.",
     )
+    billing_pdf_engine = fields.Selection(
+        [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
+        string="PDF engine",
+        default="automatic",
+        required=True,
+        help="Automatic takes WeasyPrint where it is installed: it repeats headings and numbers pages. Other documents "
+        "of Odoo are always made by wkhtmltopdf.",
+    )
+
+    def _billing_pdf_engine(self):
+        """The engine for this company's documents. Where it is missing, say so."""
+        self.ensure_one()
+        chosen = self.sudo().billing_pdf_engine or "automatic"
+        problem = pdf.why_not()
+        if chosen != "wkhtmltopdf" and not problem:
+            return "weasyprint"
+        if chosen == "weasyprint":
+            raise UserError(
+                self.env._(
+                    "WeasyPrint is chosen for PDF documents in the Billing settings, but does not work on this server: "
+                    "%s. Install it (pip install weasyprint, and the library Pango), or choose another engine.",
+                    problem,
+                )
+            )
+        if self.env["ir.actions.report"].get_wkhtmltopdf_state() == "install":
+            raise UserError(
+                self.env._(
+                    "No PDF can be made on this server: it has neither WeasyPrint nor wkhtmltopdf that may be used. "
+                    "Install one of them, or choose another engine in the Billing settings."
+                )
+            )
+        return "wkhtmltopdf"

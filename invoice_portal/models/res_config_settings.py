@@ -6,3 +6,4 @@ class ResConfigSettings(models.TransientModel):
 
     billing_lock_invoices = fields.Boolean(related="company_id.billing_lock_invoices", readonly=False)
     billing_ready_mail = fields.Boolean(related="company_id.billing_ready_mail", readonly=False)
+    billing_pdf_engine = fields.Selection(related="company_id.billing_pdf_engine", required=True, readonly=False)

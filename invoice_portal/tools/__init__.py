@@ -1,1 +1,1 @@
-from . import grant, local_time
+from . import grant, local_time, pdf
