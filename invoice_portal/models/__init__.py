@@ -1,6 +1,7 @@
 from . import (
     account_move,
     account_move_compose,
+    account_move_discount,
     account_move_document,
     account_move_line,
     account_move_lock,

@@ -3,6 +3,7 @@ from . import (
     test_charge,
     test_compose,
     test_demo,
+    test_discount,
     test_document,
     test_draft_hidden,
     test_lock,
