@@ -24,6 +24,7 @@
         "views/billing_run_views.xml",
         "views/account_move_views.xml",
         "views/account_move_compose_views.xml",
+        "views/account_move_kanban_views.xml",
         "views/project_project_views.xml",
         "views/project_task_views.xml",
         "views/res_partner_views.xml",

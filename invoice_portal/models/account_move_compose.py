@@ -78,6 +78,11 @@ class AccountMove(models.Model):
         self._billing_check_staff()
         return self.env["billing.change.project"]._open(self)
 
+    def _billing_check_draft(self):
+        """Only drafts are composed; anything else says what it is."""
+        if self.billing_status != "draft":
+            self._billing_check_move("finalized")
+
     def _billing_change_project(self, project):
         """Take what belongs to the old project's cases off the draft, and take over the new project's client."""
         self.ensure_one()

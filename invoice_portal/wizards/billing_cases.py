@@ -17,7 +17,7 @@ class BillingCases(models.TransientModel):
     def _open(self, move):
         if not move.billing_project_id:
             raise UserError(self.env._("Choose a project first: its cases are listed then."))
-        move._billing_check_move("finalized")
+        move._billing_check_draft()
         cases = self.env["project.task"].search(
             [("project_id", "=", move.billing_project_id.id), ("is_template", "=", False)], order="date_end, id"
         )

@@ -19,7 +19,7 @@ class BillingChangeProject(models.TransientModel):
 
     @api.model
     def _open(self, move):
-        move._billing_check_move("finalized")
+        move._billing_check_draft()
         wizard = self.create({"move_id": move.id})
         return wizard._get_records_action(name=self.env._("Change Project"), target="new")
 
