@@ -106,10 +106,7 @@ class AccountMove(models.Model):
     def _billing_document_lines(self):
         """The rows of the item table, and the overall discounts that stand among the totals instead."""
         lines = self._get_move_lines_to_report()
-        if "billing_overall_discount" in lines._fields:
-            discounts = lines.filtered("billing_overall_discount")
-        else:
-            discounts = lines.browse()
+        discounts = lines.filtered("billing_overall_discount")
         rows = []
         for line in lines - discounts:
             if line.collapse_composition or line.collapse_prices:
