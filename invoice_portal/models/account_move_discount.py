@@ -29,7 +29,7 @@ class AccountMove(models.Model):
     _inherit = "account.move"
 
     billing_discount_type = fields.Selection(
-        [("percent", "Percent"), ("fixed", "Fixed amount")],
+        [("percent", "Percent"), ("fixed", "Amount")],
         string="Overall Discount In",
         default="percent",
         help="A fixed amount is taken off the total before taxes.",
@@ -39,15 +39,10 @@ class AccountMove(models.Model):
         min_display_digits=2,
         help="Percent or amount taken off the whole invoice before taxes. Zero for none.",
     )
-    billing_discount_amount = fields.Monetary(
-        string="Discount",
-        compute="_compute_billing_discount_amount",
-        help="What the overall discount takes off, before taxes.",
-    )
+    # What the discount takes off, and what it is taken off from; both before taxes.
+    billing_discount_amount = fields.Monetary(string="Discount", compute="_compute_billing_discount_amount")
     billing_amount_before_discount = fields.Monetary(
-        string="Before Discount",
-        compute="_compute_billing_discount_amount",
-        help="The untaxed amount before the overall discount.",
+        string="Before Discount", compute="_compute_billing_discount_amount"
     )
 
     @api.depends(
