@@ -103,6 +103,29 @@ class TestSelfContained(BaseCase):
         ):
             self.assertEqual(pdf.direction(text), direction, text)
 
+    def test_each_direction_gets_an_element_of_its_own(self):
+        for html, expected in (
+            ("<p>one 2</p>", "<p>one 2</p>"),
+            ("<p>א 12</p>", '<p><span class="run">א</span> <span class="run">12</span></p>'),
+            ("<p>א</p>", "<p>א</p>"),
+            ("<p>א <b>1</b></p>", '<p><span class="run">א</span> <b>1</b></p>'),
+            ("<p>a <b>א 1</b> ב 2</p>", None),
+        ):
+            element = lxml.html.fromstring(html)
+            text = element.text_content()
+            pdf.separate_runs(element)
+            self.assertEqual(element.text_content(), text)
+            if expected:
+                self.assertEqual(lxml.html.tostring(element, encoding="unicode"), expected)
+
+    def test_rows_become_blocks_in_order(self):
+        rows = "<tr><td>1</td></tr><tr><td>2</td></tr>"
+        table = f'<table class="items"><colgroup><col></colgroup><tbody>{rows}</tbody></table>'
+        element = lxml.html.fromstring(f"<div>{table}</div>")
+        pdf.rows_as_blocks(element)
+        self.assertEqual(element.xpath("./div[@class='keep']/table[@class='items']/tbody/tr/td/text()"), ["1", "2"])
+        self.assertEqual(len(element.xpath("./div/table/colgroup/col")), 2)
+
 
 @tagged("post_install", "-at_install")
 class TestWeasyPrint(BaseCase):

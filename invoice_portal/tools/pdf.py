@@ -138,6 +138,47 @@ def self_contained(element, fetch=None):
     return element
 
 
+def _runs(text):
+    """The text in pieces of one direction each; what has none goes with what stands before it."""
+    runs, now = [], None
+    for character in text:
+        kind = unicodedata.bidirectional(character)
+        side = "R" if kind in ("R", "AL") else "L" if kind in ("L", "EN", "AN") else now
+        if side != now and runs and now:
+            runs.append("")
+        now = side
+        if not runs:
+            runs.append("")
+        runs[-1] += character
+    return runs
+
+
+def separate_runs(element):
+    """Give each direction within a text an element of its own, in place.
+
+    Unpatched and patched Qt alike print a text over itself, or beside the page, where it begins from right to left and
+    changes direction, as an address with a number does.
+    """
+    for node in [node for node in element.iter() if isinstance(node.tag, str)]:
+        for text, parent, position in ((node.text, node, 0), (node.tail, node.getparent(), None)):
+            if not text or node is element and position is None:
+                continue
+            runs = _runs(text)
+            # A text of one direction matters only beside another one.
+            if len(runs) < 2 and (direction(text) != "rtl" or not len(parent)):
+                continue
+            if position is None:
+                position = parent.index(node) + 1
+                node.tail = None
+            else:
+                node.text = None
+            for run in reversed(runs):
+                span = lxml.html.Element("span", {"class": "run"})
+                span.text = run.rstrip()
+                span.tail = run[len(span.text) :]
+                parent.insert(position, span)
+
+
 def rows_as_blocks(article):
     """Make each row of the item tables a table of its own, in place: unpatched Qt cuts through rows, not blocks."""
     for table in article.xpath(".//table[contains(concat(' ', @class, ' '), ' items ')]"):
