@@ -130,25 +130,21 @@ class AccountMove(models.Model):
     def _billing_notify_ready(self):
         """Tell the client that an invoice is ready for payment, where that is wished.
 
-        The mail is written with the invoice and leaves after the commit, by Odoo's mail queue.
+        The mail is written with the invoice and leaves after the commit.
         """
         template = self.env.ref("invoice_portal.mail_template_invoice_ready", raise_if_not_found=False)
         wished = self.filtered(lambda move: move.move_type == "out_invoice" and move._billing_wants_ready_mail())
         if not template or not wished:
             return
-        for move in wished.filtered(lambda move: not move.partner_id.email):
+        reachable = wished.filtered(lambda move: move._billing_addresses()["to"])
+        for move in wished - reachable:
             move.message_post(
                 body=self.env._(
                     "“Invoice ready for payment” was not sent: %s has no e-mail address.", move.partner_id.display_name
                 )
             )
-        for move in wished.filtered("partner_id.email"):
-            # Without Odoo's own header: it would offer a second button, to a “Journal Entry”.
-            move.with_context(email_notification_allow_header=False).message_mail_with_source(
-                template,
-                email_layout_xmlid="mail.mail_notification_layout_with_responsible_signature",
-                force_send=False,
-            )
+        if reachable:
+            reachable._billing_queue_notices(template)
 
     def _get_invoice_proforma_pdf_report_filename(self):
         # A locked invoice is the invoice, also before anybody sent its PDF.

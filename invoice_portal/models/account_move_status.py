@@ -48,6 +48,8 @@ class AccountMove(models.Model):
         "state",
         "payment_state",
         "is_move_sent",
+        "billing_mail_ids.kind",
+        "billing_mail_ids.sent_on",
         "billing_void_move_id",
         "invoice_date_due",
         "commercial_partner_id.tz",
@@ -75,7 +77,13 @@ class AccountMove(models.Model):
             elif move.payment_state == "partial":
                 move.billing_status = "partial"
             else:
-                move.billing_status = "sent" if move.is_move_sent else "finalized"
+                move.billing_status = "sent" if move._billing_is_sent() else "finalized"
+
+    def _billing_is_sent(self):
+        """Whether a mail server took it. Odoo's own mark counts where no mail of ours was asked for: it is set as soon
+        as the document is made, and by hand."""
+        mails = self.billing_mail_ids.filtered(lambda mail: mail.kind == "invoice")
+        return bool(mails.filtered("sent_on")) if mails else self.is_move_sent
 
     @api.depends("amount_residual", "move_type")
     def _compute_billing_balance(self):
@@ -125,8 +133,22 @@ class AccountMove(models.Model):
             state=column("state"),
             void=column("billing_void_move_id"),
             payment_state=column("payment_state"),
-            sent=column("is_move_sent"),
+            sent=self._billing_sent_sql(column),
             due=self._billing_overdue_sql(alias, column),
+        )
+
+    def _billing_sent_sql(self, column):
+        mail = self.env["billing.mail"]
+        return SQL(
+            """COALESCE((
+                SELECT bool_or(%(sent_on)s IS NOT NULL) FROM billing_mail mail
+                 WHERE %(move)s = %(id)s AND %(kind)s = 'invoice'
+            ), %(marked)s)""",
+            sent_on=mail._field_to_sql("mail", "sent_on"),
+            move=mail._field_to_sql("mail", "move_id"),
+            kind=mail._field_to_sql("mail", "kind"),
+            id=column("id"),
+            marked=column("is_move_sent"),
         )
 
     def _billing_overdue_sql(self, alias, column):

@@ -13,7 +13,8 @@ FOLLOWED = {
 
 
 class ProjectProject(models.Model):
-    _inherit = "project.project"
+    _name = "project.project"
+    _inherit = ["project.project", "billing.email.default"]
 
     billing_partner_id = fields.Many2one(
         "res.partner",

@@ -1,11 +1,20 @@
 from odoo import api, fields, models
 
 # Billing is agreed with the company, not with its contacts.
-CLIENT_FIELDS = ["billing_blocked", "billing_blocked_reason", "billing_per_project", "billing_ready_mail"]
+CLIENT_FIELDS = [
+    "billing_blocked",
+    "billing_blocked_reason",
+    "billing_email_bcc",
+    "billing_email_cc",
+    "billing_email_to",
+    "billing_per_project",
+    "billing_ready_mail",
+]
 
 
 class ResPartner(models.Model):
-    _inherit = "res.partner"
+    _name = "res.partner"
+    _inherit = ["res.partner", "billing.email.default"]
 
     billing_blocked = fields.Boolean(
         string="Billing on hold",

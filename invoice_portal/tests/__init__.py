@@ -1,4 +1,5 @@
 from . import (
+    test_addresses,
     test_case,
     test_charge,
     test_compose,
@@ -9,6 +10,7 @@ from . import (
     test_lock,
     test_pdf,
     test_run,
+    test_send,
     test_status,
     test_tours,
     test_void,

@@ -252,7 +252,7 @@ class TestStatus(BillingCommon):
     # -- ready for payment --------------------------------------------------------------------------------------------
 
     def _ready_mails(self, invoice):
-        return self.env["mail.mail"].sudo().search([("model", "=", "account.move"), ("res_id", "=", invoice.id)])
+        return self.env["billing.mail"].search([("move_id", "=", invoice.id), ("kind", "=", "notice")])
 
     def test_the_ready_mail_goes_out_where_it_is_wished(self):
         for company, client, sent in (
@@ -267,11 +267,12 @@ class TestStatus(BillingCommon):
             mails = self._ready_mails(invoice)
             self.assertEqual(len(mails), int(sent), (company, client))
             if sent:
-                self.assertEqual(mails.state, "outgoing")
+                self.assertEqual(mails.state, "waiting", "it leaves after the commit")
                 self.assertIn(invoice.name, mails.subject)
-                self.assertNotIn("Journal Entry", mails.body_html)
-                self.assertIn(f"/my/invoices/{invoice.id}?access_token={invoice.access_token}", mails.body_html)
-                self.assertEqual(mails.recipient_ids or mails.email_to, invoice.partner_id)
+                self.assertEqual(mails.recipient_ids.mapped("email"), [invoice.partner_id.email])
+                sent_body = mails.sudo()._render_layout()
+                self.assertNotIn("Journal Entry", sent_body)
+                self.assertEqual(sent_body.count(f"/my/invoices/{invoice.id}?access_token={invoice.access_token}"), 1)
 
     def test_a_client_without_address_holds_nothing_up(self):
         self.company.sudo().billing_ready_mail = True

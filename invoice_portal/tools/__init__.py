@@ -1,1 +1,1 @@
-from . import grant, local_time, pdf
+from . import addresses, grant, local_time, pdf, smtp

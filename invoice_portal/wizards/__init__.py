@@ -1,8 +1,10 @@
 from . import (
     account_move_reversal,
+    account_move_send_wizard,
     billing_cases,
     billing_change_project,
     billing_draft,
     billing_finalize,
+    billing_send,
     billing_void,
 )

@@ -38,7 +38,7 @@ class BillingFinalize(models.TransientModel):
                         lambda move: (
                             move.move_type == "out_invoice"
                             and move._billing_wants_ready_mail()
-                            and move.partner_id.email
+                            and move._billing_addresses()["to"]
                         )
                     ),
                 },

@@ -1,0 +1,208 @@
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
+
+from ..tools import addresses
+from .billing_mail_recipient import UNDELIVERED
+
+# The three lines of addresses: on clients, projects and invoices alike.
+LINES = ("to", "cc", "bcc")
+
+
+class AccountMove(models.Model):
+    """To whom an invoice is mailed, and what became of it."""
+
+    _inherit = "account.move"
+
+    billing_email_custom = fields.Boolean(
+        string="Custom e-mail",
+        copy=False,
+        groups="base.group_user",
+        help="Send this invoice to other addresses than those of its project or client.",
+    )
+    billing_email_to = fields.Char(string="To", copy=False, groups="base.group_user")
+    billing_email_cc = fields.Char(string="Cc", copy=False, groups="base.group_user")
+    billing_email_bcc = fields.Char(string="Bcc", copy=False, groups="base.group_user")
+    billing_email_default = fields.Char(
+        string="Goes to", compute="_compute_billing_email_default", groups="base.group_user"
+    )
+    billing_mail_ids = fields.One2many("billing.mail", "move_id", string="E-mails", groups="base.group_user")
+    billing_recipient_ids = fields.One2many(
+        "billing.mail.recipient",
+        "move_id",
+        string="Sent To",
+        readonly=True,
+        groups="invoice_portal.group_billing_user",
+    )
+    billing_undelivered = fields.Boolean(
+        string="Not Delivered",
+        compute="_compute_billing_undelivered",
+        search="_search_billing_undelivered",
+        groups="invoice_portal.group_billing_user",
+        help="Somebody this invoice was sent to did not get it.",
+    )
+    billing_undelivered_reason = fields.Text(
+        compute="_compute_billing_undelivered", groups="invoice_portal.group_billing_user"
+    )
+
+    # -- to whom ------------------------------------------------------------------------------------------------------
+
+    def _billing_addresses(self):
+        """`{"to": text, "cc": text, "bcc": text}`: typed on the invoice, else its project's, else its client's."""
+        self.ensure_one()
+        if self.billing_email_custom:
+            return {line: self[f"billing_email_{line}"] or "" for line in LINES}
+        return self._billing_default_addresses()
+
+    def _billing_default_addresses(self):
+        self.ensure_one()
+        project, client = self.billing_project_id.sudo(), self.commercial_partner_id.sudo()
+        lines = {line: project[f"billing_email_{line}"] or client[f"billing_email_{line}"] or "" for line in LINES}
+        if not lines["to"]:
+            contact = self.partner_id if self.partner_id.email else client
+            lines["to"] = contact.email_formatted or ""
+        return lines
+
+    def _billing_default_source(self):
+        """Whose addresses the default ones are, in words."""
+        self.ensure_one()
+        if self.billing_project_id.sudo().billing_email_to:
+            return self.env._("project %s", self.billing_project_id.sudo().name)
+        return self.env._("client %s", self.commercial_partner_id.display_name or "")
+
+    @api.depends("billing_project_id", "partner_id", "commercial_partner_id")
+    def _compute_billing_email_default(self):
+        for move in self:
+            lines = move._billing_default_addresses()
+            labels = {"to": "", "cc": self.env._("Cc: "), "bcc": self.env._("Bcc: ")}
+            move.billing_email_default = " · ".join(f"{labels[line]}{lines[line]}" for line in LINES if lines[line])
+
+    @api.onchange("billing_email_custom")
+    def _onchange_billing_email_custom(self):
+        """Custom addresses start from the default ones."""
+        for move in self:
+            lines = move._billing_default_addresses() if move.billing_email_custom else dict.fromkeys(LINES, False)
+            move.update({f"billing_email_{line}": lines[line] for line in LINES})
+
+    @api.onchange("billing_email_to", "billing_email_cc", "billing_email_bcc")
+    def _onchange_billing_emails(self):
+        if problem := self._billing_address_problem({line: self[f"billing_email_{line}"] for line in LINES}, False):
+            return {"warning": {"title": self.env._("E-mail address"), "message": problem, "type": "notification"}}
+        return None
+
+    @api.constrains("billing_email_to", "billing_email_cc", "billing_email_bcc", "billing_email_custom")
+    def _check_billing_emails(self):
+        for move in self.filtered("billing_email_custom"):
+            if problem := self._billing_address_problem(move._billing_addresses()):
+                raise ValidationError(problem)
+
+    @api.model
+    def _billing_address_problem(self, lines, required=True):
+        """What is wrong with these lines of addresses, in words, or nothing."""
+        for line in LINES:
+            _good, wrong = addresses.parse(lines[line])
+            if wrong:
+                return self.env._(
+                    "“%(piece)s” in %(line)s is not an e-mail address. Separate several by commas.",
+                    piece=wrong[0],
+                    line=line.capitalize(),
+                )
+        if required and not addresses.parse(lines["to"])[0]:
+            return self.env._("There is no address to send to: type one in To.")
+        return None
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def action_send_and_print(self):
+        """Odoo's Send: several customer invoices are sent in the background, after a question that counts."""
+        if len(self) > 1 and all(move.is_sale_document(include_receipts=True) for move in self):
+            return self.env["billing.send"]._open(self)
+        return super().action_send_and_print()
+
+    def _billing_queue_mails(self):
+        """Send these invoices in the background, each to its own addresses. Returns the batch."""
+        for move in self:
+            move._billing_check_move("sent")
+        batch = self.env["billing.mail.batch"].sudo().create({"user_id": self.env.uid})
+        self.env["billing.mail"].sudo()._queue(
+            [
+                {
+                    "move_id": move.id,
+                    "batch_id": batch.id,
+                    "user_id": self.env.uid,
+                    "state": "queued",
+                    "subject": move._billing_label(),
+                    "addresses": move._billing_addresses(),
+                }
+                for move in self
+            ]
+        )
+        self.env["billing.mail"]._wake()
+        return batch.sudo(False)
+
+    def _billing_queue_notices(self, template):
+        """Mail a notice about each of these invoices to its addresses, after the commit."""
+        langs = template._render_lang(self.ids)
+        texts = {
+            field: template._render_field(field, self.ids, compute_lang=True, options={"post_process": True})
+            for field in ("subject", "body_html", "email_from")
+        }
+        queue = []
+        for move in self:
+            author_id, email_from = move._message_compute_author(email_from=texts["email_from"][move.id] or None)
+            queue.append(
+                {
+                    "move_id": move.id,
+                    "kind": "notice",
+                    "subject": texts["subject"][move.id],
+                    "body": texts["body_html"][move.id],
+                    "lang": langs[move.id],
+                    "author_id": author_id,
+                    "email_from": email_from,
+                    "mail_server_id": template.mail_server_id.id,
+                    "addresses": move._billing_addresses(),
+                }
+            )
+        self.env["billing.mail"].sudo()._queue(queue)
+        self.env["billing.mail"]._wake()
+
+    def _billing_is_being_sent(self):
+        return any(mail.kind == "invoice" and mail.state != "done" for mail in self.billing_mail_ids)
+
+    # -- what became of it --------------------------------------------------------------------------------------------
+
+    def _get_billing_undelivered_domain(self):
+        return [("state", "in", UNDELIVERED), ("closed", "=", False)]
+
+    @api.depends("billing_recipient_ids.state", "billing_recipient_ids.closed")
+    def _compute_billing_undelivered(self):
+        for move in self:
+            failed = move.billing_recipient_ids.filtered(
+                lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
+            )
+            move.billing_undelivered = bool(failed)
+            move.billing_undelivered_reason = "\n".join(f"{item.email}: {item.reason or ''}" for item in failed)
+
+    def _search_billing_undelivered(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        found = [("billing_recipient_ids", "any", self._get_billing_undelivered_domain())]
+        return found if True in value else ["!", *found]
+
+    def _message_receive_bounce(self, email, partner):
+        """A mail that the server took and then returned was not delivered after all."""
+        result = super()._message_receive_bounce(email, partner)
+        returned = self.sudo().billing_recipient_ids.filtered(
+            lambda recipient: recipient.email == email and recipient.state == "accepted"
+        )
+        returned.mail_id._record_bounce(email)
+        return result
+
+    def action_billing_send_again(self):
+        """Send again to those who were not reached."""
+        self._billing_check_staff()
+        failed = self.billing_recipient_ids.filtered(
+            lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
+        )
+        if not failed:
+            raise UserError(self.env._("Everybody was reached."))
+        return failed.action_send_again()

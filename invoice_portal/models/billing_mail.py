@@ -1,0 +1,429 @@
+import logging
+import smtplib
+from datetime import timedelta
+
+from psycopg2 import OperationalError, errors
+
+from odoo import SUPERUSER_ID, api, fields, models, modules
+from odoo.exceptions import UserError
+from odoo.fields import Command, Domain
+from odoo.modules.registry import Registry
+from odoo.tools.mail import generate_tracking_message_id
+
+from ..tools import addresses
+from ..tools.smtp import is_temporary
+
+_logger = logging.getLogger(__name__)
+
+# Mails per transaction of the background job.
+BATCH = 20
+# Rounds that a batch may lose to a conflict with somebody else's transaction before the job leaves it to the next time.
+CONFLICT_ROUNDS = 8
+# Minutes until the next try after a server said “later”, or was not there. After the last one a person decides.
+PAUSES = (5, 30, 120, 480)
+# After so long a mail that is still being sent was left behind by a process that died.
+LEFT_BEHIND = timedelta(minutes=15)
+LAYOUT = "mail.mail_notification_layout_with_responsible_signature"
+
+
+class BillingMail(models.Model):
+    """One e-mail about an invoice: what goes to whom, and what the mail server said to each of them.
+
+    It is one message with real Cc and Bcc. That it is about to be sent is committed before the server hears of it: a
+    process that dies in between leaves a mail that may have arrived, and such a mail is sent again by a person only.
+    """
+
+    _name = "billing.mail"
+    _description = "E-mail About an Invoice"
+    _order = "id desc"
+    _rec_name = "subject"
+
+    move_id = fields.Many2one("account.move", string="Invoice", required=True, ondelete="cascade")
+    company_id = fields.Many2one(related="move_id.company_id", store=True)
+    partner_id = fields.Many2one(related="move_id.commercial_partner_id", string="Client", store=True)
+    kind = fields.Selection(
+        [("invoice", "Invoice"), ("notice", "Notice")],
+        required=True,
+        default="invoice",
+        help="The invoice itself with its PDF, or a notice about it.",
+    )
+    batch_id = fields.Many2one("billing.mail.batch", index="btree_not_null", ondelete="set null")
+    user_id = fields.Many2one("res.users", string="Sent By", required=True, default=lambda self: self.env.user)
+    recipient_ids = fields.One2many("billing.mail.recipient", "mail_id", string="Recipients")
+    state = fields.Selection(
+        [
+            ("queued", "Document to be made"),
+            ("waiting", "Waiting"),
+            ("sending", "Being sent"),
+            ("done", "Done"),
+        ],
+        required=True,
+        default="waiting",
+    )
+    sent_on = fields.Datetime(help="When the mail server first took it for somebody.")
+    tries = fields.Integer()
+    tried_on = fields.Datetime()
+    retry_on = fields.Datetime(string="Next Try")
+
+    subject = fields.Char()
+    body = fields.Html(sanitize="email_outgoing")
+    lang = fields.Char()
+    author_id = fields.Many2one("res.partner")
+    email_from = fields.Char()
+    mail_server_id = fields.Many2one("ir.mail_server", groups="base.group_system")
+    message_id = fields.Char(
+        default=lambda self: generate_tracking_message_id("billing"),
+        help="The same at every try, so that mailboxes recognise a copy.",
+    )
+    attachment_ids = fields.Many2many("ir.attachment")
+
+    _of_invoice_idx = models.Index("(move_id, kind)")
+    _to_send_idx = models.Index("(retry_on, id) WHERE state != 'done'")
+
+    # -- queueing -----------------------------------------------------------------------------------------------------
+
+    @api.model
+    def _queue(self, vals_list):
+        """Create mails with their recipients, from `addresses`: `{"to": text, "cc": text, "bcc": text}`.
+
+        What is no address becomes a recipient that was not reached: it stands among what was not delivered, and stops
+        nobody else's mail.
+        """
+        prepared = []
+        for vals in vals_list:
+            vals = dict(vals)
+            lines = vals.pop("addresses")
+            seen, recipients = set(), []
+            for kind in ("to", "cc", "bcc"):
+                good, wrong = addresses.parse(lines.get(kind))
+                recipients += [
+                    Command.create({"kind": kind, "name": address.name, "email": address.email})
+                    for address in good
+                    if address.email not in seen
+                ]
+                recipients += [
+                    Command.create({"kind": kind, "email": piece, "state": "refused", "reason": self._why_wrong(piece)})
+                    for piece in wrong
+                ]
+                seen.update(address.email for address in good)
+            vals["recipient_ids"] = recipients
+            prepared.append(vals)
+        mails = self.create(prepared)
+        mails._own_attachments()
+        mails.filtered(lambda mail: not mail._pending()).state = "done"
+        return mails
+
+    def _fill(self, values):
+        """Take over text and attachments of a mail that was queued before they were made."""
+        self.ensure_one()
+        self.write({**values, "state": "waiting"})
+        self._own_attachments()
+
+    def _own_attachments(self):
+        for mail in self:
+            mail.attachment_ids.write({"res_model": mail._name, "res_id": mail.id})
+
+    @api.model
+    def _why_wrong(self, piece):
+        return self.env._("“%s” is not an e-mail address.", piece)
+
+    def _pending(self):
+        """Those the server has not answered for yet."""
+        return self.recipient_ids.filtered(lambda recipient: recipient.state == "waiting")
+
+    def _addresses(self, kind):
+        return addresses.joined(
+            addresses.Address(recipient.name or "", recipient.email)
+            for recipient in self.recipient_ids
+            if recipient.kind == kind and recipient.is_address
+        )
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _send_after_commit(self):
+        """Send as soon as what they are about is committed; what fails is left to the background job."""
+        self._wake()
+        if modules.module.current_test:
+            self._send()
+            return
+        ids, dbname = self.ids, self.env.cr.dbname
+
+        @self.env.cr.postcommit.add
+        def send():
+            try:
+                with Registry(dbname).cursor() as cr:
+                    api.Environment(cr, SUPERUSER_ID, {})["billing.mail"].browse(ids).exists()._send()
+            except Exception:  # noqa: BLE001 - what it follows is committed: no error may reach the user as if it were not
+                _logger.info("Invoices: could not send at once, leaving it to the job", exc_info=True)
+
+    @api.model
+    def _wake(self, at=None):
+        self.env.ref("invoice_portal.ir_cron_billing_mail").sudo()._trigger(at)
+
+    def _get_due_domain(self):
+        """What is to be sent now, and what a process left behind."""
+        now = fields.Datetime.now()
+        return Domain("state", "in", ("queued", "waiting")) & (
+            Domain("retry_on", "=", False) | Domain("retry_on", "<=", now)
+        ) | Domain("state", "=", "sending") & Domain("tried_on", "<", now - LEFT_BEHIND)
+
+    @api.model
+    def _cron_send(self):
+        """Send what is due, batch by batch, until nothing is left or the time is up."""
+        conflicts = 0
+        while True:
+            due = self.search(self._get_due_domain(), order="retry_on NULLS FIRST, id", limit=10 * BATCH)
+            try:
+                taken = due._send(limit=BATCH)
+            except (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable):
+                self.env.cr.rollback()
+                conflicts += 1
+                if conflicts > CONFLICT_ROUNDS:
+                    _logger.info("Invoices: too many conflicts with other work, going on next time")
+                    self._wake()
+                    break
+                continue
+            conflicts = 0
+            seconds_left = self.env["ir.cron"]._commit_progress(len(taken), remaining=len(due) - len(taken))
+            if not taken or not seconds_left:
+                break
+
+    def _send(self, limit=None):
+        """Hand these to the mail server: those that nobody else is at, and that are due. Returns what was taken."""
+        if self.env["ir.mail_server"]._disable_send():
+            return self.browse()
+        taken = self._take(limit)
+        taken.filtered(lambda mail: mail.state == "sending")._hand_over()
+        return taken
+
+    def _take(self, limit=None):
+        """Mark what is about to be sent, and commit it before anything leaves the house."""
+        taken = self.try_lock_for_update(limit=limit)
+        taken = taken.filtered_domain(self._get_due_domain())
+        taken.filtered(lambda mail: mail.state == "sending")._settle_left_behind()
+        taken.filtered(lambda mail: mail.state == "queued")._make_documents()
+        ready = taken.filtered(lambda mail: mail.state == "waiting")
+        for mail in ready:
+            mail.write({"state": "sending", "tries": mail.tries + 1, "tried_on": fields.Datetime.now()})
+        self._commit()
+        return taken
+
+    @api.model
+    def _commit(self):
+        """Intent before the outside world: see the class. Tests roll everything back, so they don't."""
+        if not modules.module.current_test:
+            self.env.cr.commit()  # pylint: disable=invalid-commit
+
+    def _hand_over(self):
+        """Talk to the mail server. Its answers come back through `mail.mail`, message by message."""
+        mails = self.try_lock_for_update()
+        outgoing = self.env["mail.mail"].create([mail._prepare_mail_mail() for mail in mails])
+        answers = {}
+        try:
+            outgoing.with_context(billing_answers=answers).send(auto_commit=not modules.module.current_test)
+        except smtplib.SMTPServerDisconnected as error:
+            _logger.info("Invoices: the mail server hung up: %s", error)
+        for mail in mails.filtered(lambda mail: mail.state == "sending"):
+            answer = answers.get(mail.message_id)
+            if answer and answer.handed_over:
+                mail._settle_unknown(
+                    mail.env._("The mail server hung up while taking the message: it may have arrived.")
+                )
+            else:
+                mail._record_failure(mail.env._("The mail server hung up."), temporary=True)
+        # The conversation on the invoice shows what was sent, and nothing else.
+        outgoing.exists().filtered(lambda mail: mail.state != "sent").mail_message_id.unlink()
+
+    def _prepare_mail_mail(self):
+        """The outgoing mail: one message, with everybody it was meant for in its headers."""
+        self.ensure_one()
+        move = self.move_id
+        bcc = self._addresses("bcc")
+        return {
+            "billing_mail_id": self.id,
+            "model": move._name,
+            "res_id": move.id,
+            "message_type": "email_outgoing",
+            "subtype_id": self.env.ref("mail.mt_comment").id,
+            "author_id": self.author_id.id,
+            "email_from": self.email_from,
+            "email_to": self._addresses("to"),
+            "email_cc": self._addresses("cc"),
+            # The header becomes part of the envelope and is taken off the message.
+            "headers": repr({"Bcc": bcc}) if bcc else False,
+            "subject": self.subject,
+            "body": self.body,
+            "body_html": self._render_layout(),
+            "message_id": self.message_id,
+            "attachment_ids": [Command.set(self.attachment_ids.ids)],
+            "mail_server_id": self.mail_server_id.id,
+            "record_alias_domain_id": move._mail_get_alias_domains()[move.id].id,
+            "record_company_id": move.company_id.id,
+            # The message stays in the conversation when the outgoing mail has done its duty.
+            "is_notification": True,
+            "auto_delete": True,
+        }
+
+    def _render_layout(self):
+        self.ensure_one()
+        return self._render_in_layout(self.move_id, self.body, self.lang, with_button=self.kind == "invoice")
+
+    @api.model
+    def _render_in_layout(self, move, body, lang, with_button=True):
+        """The mail as it arrives: company, text, signature, and a button to the invoice on the portal."""
+        move = move.with_context(lang=lang or self.env.lang)
+        return (
+            self.env["mail.template"]
+            .with_context(lang=lang or self.env.lang)
+            ._render_encapsulate(
+                LAYOUT,
+                body,
+                add_context={
+                    "company": move.company_id.sudo(),
+                    "model_description": move.type_name,
+                    "has_button_access": with_button,
+                    "button_access": {
+                        "url": f"{move.get_base_url()}{move.get_portal_url()}",
+                        "title": move.env._("View %s", move.type_name),
+                    },
+                    "email_notification_allow_header": with_button,
+                    "email_notification_force_header": False,
+                    "email_notification_allow_footer": True,
+                    "email_notification_force_footer": False,
+                },
+                context_record=move,
+            )
+        )
+
+    # -- the document -------------------------------------------------------------------------------------------------
+
+    def _make_documents(self):
+        """Make PDF, text and, where asked for, the electronic invoice; a client whose document fails is parked."""
+        for company, mails in self.grouped("company_id").items():
+            try:
+                with self.env.cr.savepoint():
+                    mails.with_company(company)._make()
+            except OperationalError:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it is, it is somebody's; the next lines find whose
+                self.env.invalidate_all()
+                for mail in mails:
+                    mail.with_company(company)._make_or_park()
+
+    def _make_or_park(self):
+        try:
+            with self.env.cr.savepoint():
+                self._make()
+        except OperationalError:
+            raise
+        except UserError as error:
+            self.env.invalidate_all()
+            self._record_failure(str(error))
+        except Exception as error:
+            _logger.exception("Invoices: making the document of mail %s failed", self.id)
+            self.env.invalidate_all()
+            self._record_failure(self.env._("Unexpected: %(kind)s: %(error)s", kind=type(error).__name__, error=error))
+
+    def _make(self):
+        for user, mails in self.grouped("user_id").items():
+            moves = mails.move_id
+            for move in moves:
+                move._billing_check_move("sent")
+            self.env["account.move.send"].with_user(user)._generate_and_send_invoices(
+                moves.with_user(user),
+                sending_methods=["email"],
+                billing_mails={mail.move_id.id: mail for mail in mails},
+            )
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def _record_answer(self, answer):
+        """What the server said of this message, recipient by recipient."""
+        self.ensure_one()
+        later = {}
+        for recipient in self._pending():
+            refusal = answer and answer.refusal(recipient.email)
+            if not refusal:
+                recipient.write({"state": "accepted", "reason": False, "answered_on": fields.Datetime.now()})
+                continue
+            code, text = refusal
+            reason = self.env._("The mail server refused it (%(code)s): %(text)s", code=code, text=text)
+            if is_temporary(code):
+                later[recipient] = reason
+            else:
+                recipient._refuse(reason)
+        self._settle(later)
+
+    def _record_failure(self, reason, temporary=False):
+        """It went to nobody."""
+        self.ensure_one()
+        pending = self._pending()
+        if temporary:
+            self._settle(dict.fromkeys(pending, reason))
+        else:
+            pending._refuse(reason)
+            self._settle({})
+
+    def _record_bounce(self, email):
+        """It came back from the recipient's own server, after ours had taken it."""
+        for mail in self:
+            mail.recipient_ids.filtered(lambda recipient, of=email: recipient.email == of).write(
+                {
+                    "state": "bounced",
+                    "reason": self.env._("Returned by the recipient's mail server."),
+                    "answered_on": fields.Datetime.now(),
+                }
+            )
+            accepted = mail.recipient_ids.filtered(lambda recipient: recipient.state == "accepted")
+            mail.sent_on = min(accepted.mapped("answered_on"), default=False)
+
+    def _settle_unknown(self, reason):
+        self.ensure_one()
+        self._pending().write({"state": "unknown", "reason": reason, "answered_on": fields.Datetime.now()})
+        self._settle({})
+
+    def _settle_left_behind(self):
+        for mail in self:
+            mail._settle_unknown(self.env._("The sending was interrupted: the message may have arrived."))
+
+    def _settle(self, later):
+        """Keep for another try those to whom the server said “later”, and close the mail for all others."""
+        self.ensure_one()
+        values = {"state": "done", "retry_on": False}
+        if later and self.tries <= len(PAUSES):
+            retry_on = fields.Datetime.now() + timedelta(minutes=PAUSES[self.tries - 1])
+            for recipient, reason in later.items():
+                recipient.reason = reason
+            values = {"state": "waiting", "retry_on": retry_on}
+            self._wake(retry_on)
+        else:
+            for recipient, reason in later.items():
+                recipient._refuse(reason)
+        accepted = self.recipient_ids.filtered(lambda recipient: recipient.state == "accepted")
+        values["sent_on"] = min(accepted.mapped("answered_on"), default=False)
+        self.write(values)
+        if len(accepted) == len(self.recipient_ids):
+            self._close_earlier_failures()
+
+    def _close_earlier_failures(self):
+        """Who was not reached by an earlier mail about the same needs no more attention once another one arrived."""
+        earlier = self.search(
+            [("move_id", "=", self.move_id.id), ("kind", "=", self.kind), ("id", "<", self.id)]
+        ).recipient_ids
+        earlier.filtered(lambda recipient: recipient.undelivered).closed = True
+
+    # -- buttons ------------------------------------------------------------------------------------------------------
+
+    def _send_again(self):
+        """Try those again who were not reached; whoever got it gets no second one."""
+        for mail in self:
+            again = mail.recipient_ids.filtered(lambda recipient: recipient.undelivered and recipient.is_address)
+            if not again:
+                raise UserError(
+                    self.env._(
+                        "Nobody is left to send “%s” to: correct the address and use *Send*.", mail.subject or ""
+                    )
+                )
+            again.write({"state": "waiting", "reason": False, "closed": False})
+            mail.write({"state": "waiting" if mail.body else "queued", "tries": 0, "retry_on": False})
+        self._send_after_commit()
