@@ -116,7 +116,7 @@ class AccountMove(models.Model):
         """Odoo's Send: several customer invoices are sent in the background, after a question that counts."""
         if len(self) > 1 and all(move.is_sale_document(include_receipts=True) for move in self):
             return self.env["billing.send"]._open(self)
-        return super().action_send_and_print()
+        return dict(super().action_send_and_print(), name=self.env._("Send Invoice"))
 
     def _billing_queue_mails(self):
         """Send these invoices in the background, each to its own addresses. Returns the batch."""

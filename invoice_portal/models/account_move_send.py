@@ -1,5 +1,8 @@
+import base64
+
 from odoo import api, models
 from odoo.fields import Command
+from odoo.tools import file_open
 
 from .account_move_status import SALE_TYPES
 
@@ -72,5 +75,17 @@ class AccountMoveSend(models.AbstractModel):
             "author_id": author_id,
             "email_from": email_from,
             "mail_server_id": template.mail_server_id.id,
-            "attachment_ids": [Command.create({"name": name, "raw": content}) for name, content in files],
+            "attachment_ids": [
+                Command.create({"name": name, "raw": content, "thumbnail": self._billing_file_icon(name)})
+                for name, content in files
+            ],
         }
+
+    @api.model
+    def _billing_file_icon(self, name):
+        """A sign for the conversation. Without one, browsers draw the first page of this file and of the same one on
+        the invoice, upload both pictures in the same moment, and the filestore takes that for a collision."""
+        if not name.lower().endswith(".pdf"):
+            return False
+        with file_open("web/static/img/mimetypes/pdf.svg", "rb") as icon:
+            return base64.b64encode(icon.read())

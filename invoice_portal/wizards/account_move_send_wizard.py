@@ -73,7 +73,7 @@ class AccountMoveSendWizard(models.TransientModel):
                 lambda mail: mail.kind == "invoice"
             ).recipient_ids.filtered(lambda recipient: recipient.state == "accepted")
             latest = got_it.sorted("answered_on")[-1:]
-            wizard.billing_sent_before = latest and self.env._(
+            wizard.billing_sent_before = bool(latest) and self.env._(
                 "Already sent to %(emails)s, last on %(moment)s. Sending now sends it once more.",
                 emails=", ".join(sorted(set(got_it.mapped("email")))),
                 moment=format_datetime(self.env, latest.answered_on),
@@ -95,7 +95,7 @@ class AccountMoveSendWizard(models.TransientModel):
         """Back to the addresses of the project or client."""
         self.ensure_one()
         self.billing_address_mode = "default"
-        return dict(self._get_records_action(target="new"), name=self.env._("Send"), context=self.env.context)
+        return dict(self._get_records_action(target="new"), name=self.env._("Send Invoice"), context=self.env.context)
 
     def action_billing_preview_pdf(self):
         """The PDF as it will be attached; nothing is stored."""
