@@ -1,6 +1,7 @@
 from odoo.tests import HttpCase, tagged
 
 from .common import BillingCommon
+from .test_send import SendCommon
 
 
 @tagged("post_install", "-at_install")
@@ -29,10 +30,22 @@ class TestTours(BillingCommon, HttpCase):
         self.start_tour("/odoo", "billing_case_price", login=self.biller.login)
         self.assertEqual(self.env["billing.charge"].search([("task_id", "=", case.id)]).amount, 450)
 
-    def test_an_invoice_is_composed_from_project_cases_and_a_free_item(self):
+
+@tagged("post_install", "-at_install")
+class TestBillACase(SendCommon, HttpCase):
+    def test_from_project_and_case_to_the_client_s_mailbox(self):
+        client = self._new_portal_user(self.client, "acmeclient")
+        self.project.sudo().billing_email_to = "team@acme.example"
         old, new = self._new_case("Old work", 80, True), self._new_case("New work", 120, True)
         self._finalized(old.billing_charge_ids)
         self.start_tour("/odoo", "billing_compose", login=self.biller.login)
         invoice = new.billing_invoice_id
-        self.assertEqual((invoice.billing_status, invoice.amount_untaxed), ("finalized", 150))
+        self.assertEqual((invoice.billing_status, invoice.amount_untaxed), ("sent", 150))
         self.assertEqual(invoice.invoice_line_ids.mapped("name"), ["New work", "Courier"])
+        self.assertEqual(
+            [taken["to"] for taken in self.sink.messages],
+            [["team@acme.example", "lead@acme.example", "audit@firm.example"]],
+        )
+        self.assertNotIn(b"audit@firm.example", self.sink.messages[0]["raw"])
+        self.authenticate(client.login, client.login)
+        self.assertIn(invoice.name, self.url_open("/my/invoices").text)
