@@ -8,6 +8,7 @@ from odoo import SUPERUSER_ID, api, fields, models, modules
 from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
 from odoo.modules.registry import Registry
+from odoo.tools import SQL
 from odoo.tools.mail import generate_tracking_message_id
 
 from ..tools import addresses
@@ -21,7 +22,8 @@ BATCH = 20
 CONFLICT_ROUNDS = 8
 # Minutes until the next try after a server said “later”, or was not there. After the last one a person decides.
 PAUSES = (5, 30, 120, 480)
-# After so long a mail that is still being sent was left behind by a process that died.
+# After so long a mail that is still being sent was left behind by a process that died. One that only hangs finds out
+# that its mails were taken over, and leaves them.
 LEFT_BEHIND = timedelta(minutes=15)
 LAYOUT = "mail.mail_notification_layout_with_responsible_signature"
 
@@ -29,8 +31,8 @@ LAYOUT = "mail.mail_notification_layout_with_responsible_signature"
 class BillingMail(models.Model):
     """One e-mail about an invoice: what goes to whom, and what the mail server said to each of them.
 
-    It is one message with real Cc and Bcc. That it is about to be sent is committed before the server hears of it: a
-    process that dies in between leaves a mail that may have arrived, and such a mail is sent again by a person only.
+    It is one message with real Cc and Bcc. That it is being sent is committed before the server hears of it: a process
+    that dies in between leaves a mail that may have arrived, and such a mail is sent again by a person only.
     """
 
     _name = "billing.mail"
@@ -54,6 +56,7 @@ class BillingMail(models.Model):
         [
             ("queued", "Document to be made"),
             ("waiting", "Waiting"),
+            ("taken", "Next"),
             ("sending", "Being sent"),
             ("done", "Done"),
         ],
@@ -165,7 +168,7 @@ class BillingMail(models.Model):
         now = fields.Datetime.now()
         return Domain("state", "in", ("queued", "waiting")) & (
             Domain("retry_on", "=", False) | Domain("retry_on", "<=", now)
-        ) | Domain("state", "=", "sending") & Domain("tried_on", "<", now - LEFT_BEHIND)
+        ) | Domain("state", "in", ("taken", "sending")) & Domain("tried_on", "<", now - LEFT_BEHIND)
 
     @api.model
     def _cron_send(self):
@@ -193,46 +196,64 @@ class BillingMail(models.Model):
         if self.env["ir.mail_server"]._disable_send():
             return self.browse()
         taken = self._take(limit)
-        taken.filtered(lambda mail: mail.state == "sending")._hand_over()
+        taken.filtered(lambda mail: mail.state == "taken")._hand_over()
         return taken
 
     def _take(self, limit=None):
-        """Mark what is about to be sent, and commit it before anything leaves the house."""
-        taken = self.try_lock_for_update(limit=limit)
-        taken = taken.filtered_domain(self._get_due_domain())
-        taken.filtered(lambda mail: mail.state == "sending")._settle_left_behind()
+        """Take what is due for this process alone, with its documents made, and commit that."""
+        taken = self.try_lock_for_update(limit=limit).filtered_domain(self._get_due_domain())
+        taken.filtered(lambda mail: mail.state in ("taken", "sending"))._settle_left_behind()
         taken.filtered(lambda mail: mail.state == "queued")._make_documents()
-        ready = taken.filtered(lambda mail: mail.state == "waiting")
-        for mail in ready:
-            mail.write({"state": "sending", "tries": mail.tries + 1, "tried_on": fields.Datetime.now()})
+        for mail in taken.filtered(lambda mail: mail.state == "waiting"):
+            mail.write({"state": "taken", "tries": mail.tries + 1, "tried_on": fields.Datetime.now()})
         self._commit()
         return taken
+
+    def _begin(self):
+        """The server is about to hear of it. False where it is no longer this process's to send."""
+        self.ensure_one()
+        self.flush_recordset()
+        begun = self.env.execute_query(
+            SQL(
+                "UPDATE billing_mail SET state = 'sending', tried_on = %s"
+                " WHERE id = %s AND state = 'taken' AND tries = %s RETURNING id",
+                fields.Datetime.now(),
+                self.id,
+                self.tries,
+            )
+        )
+        self.invalidate_recordset(["state", "tried_on"])
+        self._commit()
+        return bool(begun)
 
     @api.model
     def _commit(self):
         """Intent before the outside world: see the class. Tests roll everything back, so they don't."""
         if not modules.module.current_test:
+            self.env.flush_all()
             self.env.cr.commit()  # pylint: disable=invalid-commit
 
     def _hand_over(self):
         """Talk to the mail server. Its answers come back through `mail.mail`, message by message."""
-        mails = self.try_lock_for_update()
-        outgoing = self.env["mail.mail"].create([mail._prepare_mail_mail() for mail in mails])
+        outgoing = self.env["mail.mail"].create([mail._prepare_mail_mail() for mail in self])
         answers = {}
         try:
             outgoing.with_context(billing_answers=answers).send(auto_commit=not modules.module.current_test)
         except smtplib.SMTPServerDisconnected as error:
             _logger.info("Invoices: the mail server hung up: %s", error)
-        for mail in mails.filtered(lambda mail: mail.state == "sending"):
+        for mail in self:
             answer = answers.get(mail.message_id)
-            if answer and answer.handed_over:
+            if answer and answer.withdrawn:
+                continue
+            if mail.state == "taken":
+                mail._put_back()
+            elif mail.state == "sending" and answer and answer.handed_over:
                 mail._settle_unknown(
-                    mail.env._("The mail server hung up while taking the message: it may have arrived.")
+                    self.env._("The mail server hung up while taking the message: it may have arrived.")
                 )
-            else:
-                mail._record_failure(mail.env._("The mail server hung up."), temporary=True)
-        # The conversation on the invoice shows what was sent, and nothing else.
-        outgoing.exists().filtered(lambda mail: mail.state != "sent").mail_message_id.unlink()
+            elif mail.state == "sending":
+                mail._record_failure(self.env._("The mail server hung up."), temporary=True)
+        outgoing.exists()._discard_unsent()
 
     def _prepare_mail_mail(self):
         """The outgoing mail: one message, with everybody it was meant for in its headers."""
@@ -259,6 +280,8 @@ class BillingMail(models.Model):
             "mail_server_id": self.mail_server_id.id,
             "record_alias_domain_id": move._mail_get_alias_domains()[move.id].id,
             "record_company_id": move.company_id.id,
+            # Odoo's own queue lets it be; this process sends it now.
+            "scheduled_date": fields.Datetime.now() + timedelta(days=1),
             # The message stays in the conversation when the outgoing mail has done its duty.
             "is_notification": True,
             "auto_delete": True,
@@ -383,8 +406,16 @@ class BillingMail(models.Model):
         self._settle({})
 
     def _settle_left_behind(self):
+        """What a process that died had taken goes back in line; what it was sending may have arrived."""
+        self.env["mail.mail"].search([("billing_mail_id", "in", self.ids)])._discard_unsent()
         for mail in self:
-            mail._settle_unknown(self.env._("The sending was interrupted: the message may have arrived."))
+            if mail.state == "taken":
+                mail._put_back()
+            else:
+                mail._settle_unknown(self.env._("The sending was interrupted: the message may have arrived."))
+
+    def _put_back(self):
+        self.write({"state": "waiting", "tries": self.tries - 1})
 
     def _settle(self, later):
         """Keep for another try those to whom the server said “later”, and close the mail for all others."""

@@ -21,9 +21,14 @@ class MailMail(models.Model):
     def _send(self, *args, smtp_session=None, **kwargs):
         if not self.billing_mail_id or not smtp_session:
             return super()._send(*args, smtp_session=smtp_session, **kwargs)
+        ours = {mail.message_id: mail.sudo().billing_mail_id for mail in self if mail.billing_mail_id}
+
+        def begin(message_id):
+            return message_id not in ours or ours[message_id]._begin()
+
         answers = self.env.context.get("billing_answers", {})
         mails = self.with_context(billing_answers=answers)
-        session = ListeningSession(smtp_session, answers)
+        session = ListeningSession(smtp_session, answers, begin)
         return super(MailMail, mails)._send(*args, smtp_session=session, **kwargs)
 
     def _postprocess_sent_message(self, success_pids, success_emails, failure_reason=False, failure_type=None):
@@ -31,6 +36,8 @@ class MailMail(models.Model):
         answers = self.env.context.get("billing_answers", {})
         for mail in self.sudo().filtered("billing_mail_id"):
             answer = answers.get(mail.message_id)
+            if answer and answer.withdrawn:
+                continue
             if mail.state == "sent":
                 mail.attachment_ids.filtered(lambda file: file.res_model == "billing.mail").write(
                     {"res_model": "mail.message", "res_id": mail.mail_message_id.id}
@@ -45,3 +52,7 @@ class MailMail(models.Model):
         return super()._postprocess_sent_message(
             success_pids, success_emails, failure_reason=failure_reason, failure_type=failure_type
         )
+
+    def _discard_unsent(self):
+        """The conversation on the invoice shows what was sent, and nothing else."""
+        self.filtered(lambda mail: mail.state != "sent").mail_message_id.unlink()

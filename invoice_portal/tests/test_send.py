@@ -326,16 +326,45 @@ class TestSendOutcome(SendCommon):
         self._retry_now(mail)
         self.assertEqual(invoice.billing_status, "sent")
 
-    def test_left_behind_by_a_dead_process(self):
-        invoice = self._finalized()
-        mail = self._send(invoice)
+    def _left_behind(self, state):
+        """A mail as a process leaves it that dies in this state."""
+        mail = self._send(self._finalized())
         self.sink.messages.clear()
-        mail.sudo().write({"state": "sending", "tried_on": fields.Datetime.subtract(fields.Datetime.now(), hours=1)})
+        mail.sudo().write(
+            {"state": state, "sent_on": False, "tried_on": fields.Datetime.subtract(fields.Datetime.now(), hours=1)}
+        )
         mail.sudo().recipient_ids.state = "waiting"
+        return mail
+
+    def test_left_behind_while_being_sent_it_may_have_arrived(self):
+        mail = self._left_behind("sending")
         self._run_job()
         self.assertEqual(self._states(mail), {"billing@acme.example.com": "unknown"})
         self.assertIn("may have arrived", mail.recipient_ids.reason)
         self.assertFalse(self.sink.messages)
+
+    def test_left_behind_before_that_it_is_sent(self):
+        mail = self._left_behind("taken")
+        self._run_job()
+        self._run_job()
+        self.assertEqual(self._states(mail), {"billing@acme.example.com": "accepted"})
+        self.assertEqual(len(self.sink.messages), 1)
+
+    def test_taken_over_by_another_process_it_is_left_to_that_one(self):
+        mail = self._left_behind("taken")
+        mail.sudo().tried_on = fields.Datetime.now()
+        Mail = self.env.registry["billing.mail"]
+        prepare = Mail._prepare_mail_mail
+
+        def taken_over(model):
+            values = prepare(model)
+            self.env.cr.execute("UPDATE billing_mail SET tries = tries + 1 WHERE id = %s", [mail.id])
+            return values
+
+        with patch.object(Mail, "_prepare_mail_mail", taken_over), mute_logger(*QUIET):
+            mail.sudo()._hand_over()
+        self.assertFalse(self.sink.messages)
+        self.assertEqual(self._states(mail), {"billing@acme.example.com": "waiting"})
 
     def test_returned_by_the_other_side(self):
         invoice = self._finalized()

@@ -4,20 +4,26 @@ import smtplib
 
 
 class ListeningSession:
-    """An SMTP session that remembers the answers, by Message-Id.
+    """An SMTP session that says when it begins with a message, and remembers the answers, by Message-Id.
 
     A server may take a message for some recipients and refuse it for others; `smtplib` reports that without an error.
+
+    :param begin: called with the Message-Id before the server hears of it; false where it is not to be sent after all
     """
 
-    def __init__(self, session, answers):
+    def __init__(self, session, answers, begin):
         self._session = session
         self._answers = answers
+        self._begin = begin
 
     def __getattr__(self, name):
         return getattr(self._session, name)
 
     def send_message(self, message, from_addr, to_addrs, *args, **kwargs):
         answer = self._answers.setdefault(message["Message-Id"], Answer())
+        if not self._begin(message["Message-Id"]):
+            answer.withdrawn = True
+            raise Withdrawn
         hand_over = self._session.data
 
         def data(content):
@@ -39,12 +45,17 @@ class ListeningSession:
         return answer.refused
 
 
+class Withdrawn(Exception):
+    """The message is not to be sent after all: another process has taken it over."""
+
+
 class Answer:
     """What was said of one message: to whom it was refused, or to all of them, and whether it had been handed over."""
 
     def __init__(self):
         self.refused = {}
         self.error = None
+        self.withdrawn = False
         self.handed_over = False
 
     def refusal(self, email):
