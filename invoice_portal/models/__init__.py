@@ -6,6 +6,7 @@ from . import (
     account_move_line,
     account_move_lock,
     account_move_mail,
+    account_move_number,
     account_move_send,
     account_move_status,
     account_move_void,

@@ -25,8 +25,7 @@ class AccountMove(models.Model):
             if move.name and move.name != "/":
                 move.billing_expected_number = move.name
             elif move.state == "draft" and move.journal_id and move.date and move.is_sale_document(True):
-                pattern, values = move._get_next_sequence_format()
-                move.billing_expected_number = pattern.format(**dict(values, seq=values["seq"] + 1))
+                move.billing_expected_number = move._billing_next_number()
             else:
                 move.billing_expected_number = False
 

@@ -8,6 +8,7 @@ from . import (
     test_document,
     test_draft_hidden,
     test_lock,
+    test_number,
     test_pdf,
     test_run,
     test_send,

@@ -57,6 +57,15 @@ class BillingCommon(AccountTestInvoicingCommon):
         return cls.env["res.company"].with_user(SUPERUSER_ID).create({"name": name}).with_env(cls.env)
 
     @classmethod
+    def _new_company_with_accounts(cls, name):
+        """One that can invoice, and that the biller does not work in."""
+        company = cls._new_company(name).sudo()
+        cls.env["account.chart.template"].with_user(SUPERUSER_ID).try_loading(
+            cls.company.chart_template, company=company, install_demo=False
+        )
+        return company.with_env(cls.env)
+
+    @classmethod
     def _new_portal_user(cls, partner, login):
         """A login for a contact of this client."""
         contact = (
