@@ -9,6 +9,7 @@ from . import (
     account_move_number,
     account_move_send,
     account_move_status,
+    account_move_text,
     account_move_void,
     account_partial_reconcile,
     billing_charge,

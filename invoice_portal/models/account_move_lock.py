@@ -18,6 +18,7 @@ LOCKED_FIELDS = {
     "auto_post",
     "billing_discount",
     "billing_discount_type",
+    "billing_note",
     "billing_project_id",
     "commercial_partner_id",
     "company_id",

@@ -17,6 +17,11 @@ class ResCompany(models.Model):
         string="Invoice ready for payment",
         help="Tell clients by e-mail when an invoice is finalized. Each client can have it otherwise.",
     )
+    billing_note = fields.Html(
+        string="Notes on Invoices",
+        translate=True,
+        help="Put on each new invoice, in the client's language. Each client can have its own.",
+    )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
         string="PDF engine",

@@ -7,8 +7,10 @@ CLIENT_FIELDS = [
     "billing_email_bcc",
     "billing_email_cc",
     "billing_email_to",
+    "billing_note",
     "billing_per_project",
     "billing_ready_mail",
+    "billing_terms",
 ]
 
 
@@ -35,6 +37,18 @@ class ResPartner(models.Model):
         company_dependent=True,
         groups="base.group_user",
         help="Empty: as set for the company.",
+    )
+    billing_note = fields.Html(
+        string="Notes on Invoices",
+        company_dependent=True,
+        groups="base.group_user",
+        help="Put on each new invoice of this client. Empty: as set for the company.",
+    )
+    billing_terms = fields.Html(
+        string="Terms on Invoices",
+        company_dependent=True,
+        groups="base.group_user",
+        help="Put on each new invoice of this client, instead of the company's terms.",
     )
     billing_open_count = fields.Integer(
         string="Open Charges", compute="_compute_billing_open", groups="invoice_portal.group_billing_user"

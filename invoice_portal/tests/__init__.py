@@ -13,6 +13,7 @@ from . import (
     test_run,
     test_send,
     test_status,
+    test_texts,
     test_tours,
     test_void,
 )

@@ -74,6 +74,7 @@ class TestNumber(BillingCommon):
         refusal += "INV/2026/00002"
         form = self._form(name="INV/2026/00001")
         self.assertRegex(form.billing_number_refusal, refusal)
+        self.assertFalse(form.show_name_warning)
         with self._refused(refusal):
             form.save()
         with self._refused(refusal):
@@ -90,7 +91,9 @@ class TestNumber(BillingCommon):
 
     def test_a_number_that_another_draft_got_at_the_same_moment_is_refused_on_finalizing(self):
         self._numbered()
-        first, second = self._new_invoice("INV/2026/00002"), self._new_invoice("INV/2026/00003")
+        first, second = (
+            self._new_invoice(name, invoice_date="2026-03-10") for name in ("INV/2026/00002", "INV/2026/00003")
+        )
         self.env.flush_all()
         self.env.cr.execute("UPDATE account_move SET name = 'INV/2026/00002' WHERE id = %s", [second.id])
         second.invalidate_recordset()

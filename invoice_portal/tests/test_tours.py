@@ -1,4 +1,5 @@
 from odoo.tests import HttpCase, tagged
+from odoo.tools import html2plaintext
 
 from .common import BillingCommon
 from .test_send import SendCommon
@@ -42,6 +43,7 @@ class TestBillACase(SendCommon, HttpCase):
         invoice = new.billing_invoice_id
         self.assertEqual((invoice.billing_status, invoice.amount_untaxed), ("sent", 150))
         self.assertEqual(invoice.invoice_line_ids.mapped("name"), ["New work", "Courier"])
+        self.assertEqual(html2plaintext(invoice.billing_note), "Thank you")
         self.assertEqual(
             [taken["to"] for taken in self.sink.messages],
             [["team@acme.example", "lead@acme.example", "audit@firm.example"]],

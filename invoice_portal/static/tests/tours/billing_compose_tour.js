@@ -8,6 +8,26 @@ registry.category("web_tour.tours").add("billing_compose", {
             trigger: "div[name=billing_corner]:contains('Will be INV/'):contains('Created')",
         },
         {
+            content: "A number in another format is refused while it is typed, without a dialog",
+            trigger: ".oe_title div[name=name] input",
+            run: "edit X-9 && press Tab",
+        },
+        {
+            content: "The reason, and what would be taken",
+            trigger:
+                "body:not(:has(.modal)) div[name=billing_number_refusal]:contains('not written like'):contains('INV/')",
+        },
+        {
+            content: "Without one, it is automatic",
+            trigger: ".oe_title div[name=name] input",
+            run: "clear && press Tab",
+        },
+        {
+            content: "Nothing to say any more, and the next field has the focus",
+            trigger:
+                "body:not(:has(div[name=billing_number_refusal]:visible)) div[name=billing_project_id] input:focus",
+        },
+        {
             content: "Type the first letters of the project",
             trigger: "div[name=billing_project_id] input",
             run: "edit Acm",
@@ -55,6 +75,16 @@ registry.category("web_tour.tours").add("billing_compose", {
             content: "Its amount",
             trigger: "div[name=invoice_line_ids] .o_selected_row td[name=price_unit] input",
             run: "edit 30",
+        },
+        {
+            content: "Write a note to the client",
+            trigger: "div[name=billing_note] .note-editable",
+            run: "click && editor Thank you",
+        },
+        {
+            content: "Tab does not indent it",
+            trigger: "div[name=billing_note] .note-editable",
+            run: "press Tab",
         },
         {content: "Save the draft", trigger: ".o_form_button_save", run: "click"},
         {content: "Saved", trigger: ".o_form_saved, .o_form_view:not(:has(.o_form_button_save:visible))"},
