@@ -1,4 +1,5 @@
 from . import (
+    abstract_state_order,
     account_move,
     account_move_compose,
     account_move_discount,
@@ -13,6 +14,7 @@ from . import (
     account_move_void,
     account_partial_reconcile,
     billing_charge,
+    billing_charge_draft,
     billing_email_default,
     billing_mail,
     billing_mail_batch,

@@ -1,9 +1,9 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
-from odoo.fields import Command, Domain
+from odoo.fields import Domain
 from odoo.tools import SQL
 
-from ..tools.grant import granted, is_granted
+from ..tools.grant import is_granted
 
 STATES = [
     ("open", "Open"),
@@ -12,7 +12,6 @@ STATES = [
     ("discarded", "Discarded"),
 ]
 
-# What a charge asks for. Fixed as soon as an invoice line has been made from it: from then on the line speaks.
 ASKED_FIELDS = {
     "amount",
     "company_id",
@@ -33,12 +32,30 @@ ASKED_FIELDS = {
 }
 
 
+# The projects of a client are those that bill to it, and those that bill to nobody yet.
+PROJECT_OF_CLIENT = """(partner_id and [
+    '|', '|',
+    ('billing_partner_id.commercial_partner_id', '=', partner_id),
+    '&', ('billing_partner_id', '=', False), ('partner_id.commercial_partner_id', '=', partner_id),
+    '&', ('billing_partner_id', '=', False), ('partner_id', '=', False),
+] or [])"""
+CASE_OF_PROJECT = """(project_id and [('project_id', '=', project_id)] or partner_id and [
+    ('project_id', '!=', False),
+    '|', '|',
+    ('project_id.billing_partner_id.commercial_partner_id', '=', partner_id),
+    '&', ('project_id.billing_partner_id', '=', False),
+         ('project_id.partner_id.commercial_partner_id', '=', partner_id),
+    '&', '&', ('project_id.billing_partner_id', '=', False), ('project_id.partner_id', '=', False),
+         ('partner_id.commercial_partner_id', 'in', (False, partner_id)),
+] or [('project_id', '!=', False)])"""
+
+
 class BillingCharge(models.Model):
     """One thing to bill. It becomes at most one line on one living customer invoice."""
 
     _name = "billing.charge"
     _description = "Charge"
-    _inherit = ["mail.thread", "mail.activity.mixin"]
+    _inherit = ["mail.thread", "mail.activity.mixin", "billing.state.order"]
     _order = "date desc, id desc"
     _check_company_auto = True
 
@@ -78,13 +95,14 @@ class BillingCharge(models.Model):
         precompute=True,
         index="btree_not_null",
         check_company=True,
+        domain=PROJECT_OF_CLIENT,
     )
     task_id = fields.Many2one(
         "project.task",
         string="Case",
         index="btree_not_null",
         check_company=True,
-        domain="[('project_id', '!=', False)]",
+        domain=CASE_OF_PROJECT,
         copy=False,
     )
     product_id = fields.Many2one("product.product", check_company=True, domain="[('sale_ok', '=', True)]")
@@ -217,6 +235,19 @@ class BillingCharge(models.Model):
                 client = charge.task_id._billing_client() if charge.task_id else charge.project_id._billing_client()
                 charge.partner_id = client
 
+    @api.onchange("partner_id")
+    def _onchange_partner_id(self):
+        """Project and case are the client's; a contact stands for its company from the start."""
+        self.partner_id = self.partner_id.commercial_partner_id
+        billed = self.project_id._billing_client()
+        if self.partner_id and billed and billed != self.partner_id:
+            self.project_id = self.task_id = False
+
+    @api.onchange("project_id")
+    def _onchange_project_id(self):
+        if self.project_id and self.task_id.project_id != self.project_id:
+            self.task_id = False
+
     @api.depends("project_id", "company_id")
     def _compute_currency_id(self):
         for charge in self:
@@ -241,18 +272,16 @@ class BillingCharge(models.Model):
 
     @api.depends("product_id", "partner_id", "company_id")
     def _compute_tax_ids(self):
-        for (company, partner, product), charges in self.grouped(
-            lambda charge: (charge.company_id, charge.partner_id, charge.product_id)
+        for (company, partner), of_client in self.grouped(
+            lambda charge: (charge.company_id, charge.partner_id)
         ).items():
-            taxes = product.taxes_id._filter_taxes_by_company(company) if product else company.account_sale_tax_id
-            position = (
-                self.env["account.fiscal.position"]
-                .with_company(company)
-                ._get_fiscal_position(self.env["res.partner"].browse(partner.address_get(["invoice"])["invoice"]))
-                if partner
-                else self.env["account.fiscal.position"]
-            )
-            charges.tax_ids = position.map_tax(taxes)
+            position = self.env["account.fiscal.position"].with_company(company)
+            if partner:
+                address = partner.browse(partner.address_get(["invoice"])["invoice"])
+                position = position._get_fiscal_position(address)
+            for product, charges in of_client.grouped("product_id").items():
+                taxes = product.taxes_id._filter_taxes_by_company(company) if product else company.account_sale_tax_id
+                charges.tax_ids = position.map_tax(taxes)
 
     @api.depends("quantity", "price_unit", "discount", "currency_id")
     def _compute_amount(self):
@@ -343,10 +372,16 @@ class BillingCharge(models.Model):
                     "What became of a charge follows from its invoice; it cannot be set by hand. Use the buttons."
                 )
             )
-        if vals.keys() & ASKED_FIELDS and (billed := self.filtered("invoice_line_id")):
-            raise UserError(billed._why_not_editable())
+        if vals.keys() & self._billing_asked_fields() and not is_granted(self.env):
+            if billed := self.filtered("invoice_line_id"):
+                raise UserError(billed._why_not_editable())
         self._refuse_other_case(vals)
         return super().write(self._bill_the_commercial_entity(vals))
+
+    @api.model
+    def _billing_asked_fields(self):
+        """What a charge asks for. Fixed as soon as an invoice line was made from it: from then on the line speaks."""
+        return ASKED_FIELDS
 
     def _bill_the_commercial_entity(self, vals):
         if not vals.get("partner_id"):
@@ -361,12 +396,12 @@ class BillingCharge(models.Model):
                 "“%(charge)s” stands on %(invoice)s, which is finalized, and can no longer be edited. "
                 "Void the invoice to correct it.",
                 charge=charge.display_name,
-                invoice=charge.invoice_id.display_name,
+                invoice=charge.invoice_id._billing_label(),
             )
         return self.env._(
             "“%(charge)s” stands on %(invoice)s. Edit the line there, or take it off the draft first.",
             charge=charge.display_name,
-            invoice=charge.invoice_id.display_name,
+            invoice=charge.invoice_id._billing_label(),
         )
 
     def _refuse_other_case(self, vals):
@@ -394,155 +429,6 @@ class BillingCharge(models.Model):
                     invoice=known[0].line_ids.move_id.filtered(lambda move: move.state == "posted")[:1].display_name,
                 )
             )
-
-    # -- the link to an invoice line ----------------------------------------------------------------------------------
-
-    @api.model
-    def _claim(self, lines):
-        """Let each of these new invoice lines bill the charge it names, or refuse all of them.
-
-        One conditional UPDATE decides: of two transactions that want the same charge, the second one finds it taken.
-        """
-        charges = lines.billing_charge_id
-        charges.check_access("write")
-        if len(charges) != len(lines):
-            twice = next(charge for charge, of in lines.grouped("billing_charge_id").items() if len(of) > 1)
-            raise UserError(self.env._("“%s” was given to more than one invoice line.", twice.display_name))
-        charges._check_fits(lines)
-        lines.flush_recordset(["billing_charge_id"])
-        charges.flush_recordset()
-        claimed = self.env.execute_query(
-            SQL(
-                """
-                UPDATE billing_charge charge
-                   SET invoice_line_id = line.id, write_uid = %s, write_date = %s
-                  FROM account_move_line line
-                 WHERE line.id IN %s AND charge.id = line.billing_charge_id
-                   AND charge.invoice_line_id IS NULL AND charge.discarded IS NOT TRUE
-             RETURNING charge.id
-                """,
-                self.env.uid,
-                self.env.cr.now(),
-                lines._ids,
-            )
-        )
-        charges.invalidate_recordset(["invoice_line_id", "write_uid", "write_date"])
-        charges.modified(["invoice_line_id"])
-        if len(claimed) != len(lines):
-            taken = charges - self.browse(id_ for (id_,) in claimed)
-            raise UserError(taken._why_not_claimable())
-
-    def _check_fits(self, lines):
-        """A charge is billed to its own client, by its own company, in its own currency, on an invoice."""
-        for line in lines:
-            move, charge = line.move_id, line.billing_charge_id
-            if move.move_type != "out_invoice" or move.state != "draft":
-                raise UserError(
-                    self.env._(
-                        "“%(charge)s” can only be put on a draft customer invoice.",
-                        charge=charge.display_name,
-                    )
-                )
-            if (
-                move.company_id != charge.company_id
-                or move.currency_id != charge.currency_id
-                or move.commercial_partner_id != charge.partner_id
-            ):
-                raise UserError(
-                    self.env._(
-                        "“%(charge)s” belongs on an invoice of %(company)s to %(client)s in %(currency)s. "
-                        "This one is of %(other_company)s to %(other_client)s in %(other_currency)s.",
-                        charge=charge.display_name,
-                        company=charge.company_id.display_name,
-                        client=charge.partner_id.display_name,
-                        currency=charge.currency_id.name,
-                        other_company=move.company_id.display_name,
-                        other_client=move.commercial_partner_id.display_name,
-                        other_currency=move.currency_id.name,
-                    )
-                )
-
-    def _why_not_claimable(self):
-        charge = self[0]
-        if charge.discarded:
-            return self.env._("“%s” was discarded. Reopen it before billing it.", charge.display_name)
-        return self.env._(
-            "“%(charge)s” already stands on %(invoice)s. Nothing is billed twice.",
-            charge=charge.display_name,
-            invoice=charge.invoice_id.display_name,
-        )
-
-    def _release(self, discard=False):
-        """Take these charges off their invoice lines: open again, or discarded for good."""
-        return granted(self).write({"invoice_line_id": False, "discarded": discard})
-
-    # -- drafting -----------------------------------------------------------------------------------------------------
-
-    def _draft_key(self):
-        """Charges with the same key go on the same draft."""
-        self.ensure_one()
-        client = self.partner_id.with_company(self.company_id)
-        project = self.project_id if client.billing_per_project else self.env["project.project"]
-        return self.company_id, self.partner_id, self.currency_id, project
-
-    def _draft_plan(self, companies=None, run_client=None):
-        """What drafting these charges would make. Reads only.
-
-        :param companies: those to bill for; all that the user works in, unless told otherwise
-        :param run_client: the planned draft that asks, whose own charges are not held back for it
-        :return: `{draft key: charges}` and `{reason: charges left out}`
-        """
-        left_out = {}
-        for charge in self:
-            if reason := charge._why_not_drafted(companies or self.env.companies, run_client):
-                left_out[reason] = left_out.get(reason, self.browse()) | charge
-        remaining = self.sorted("id") - self.browse().union(*left_out.values())
-        plan = remaining.grouped(lambda charge: charge._draft_key())
-        for key, charges in list(plan.items()):
-            currency = key[2]
-            if currency.compare_amounts(sum(charges.mapped("amount")), 0) < 0:
-                reason = self.env._("Credits exceed charges: add charges, or issue a credit note")
-                left_out[reason] = left_out.get(reason, self.browse()) | plan.pop(key)
-        return plan, left_out
-
-    def _why_not_drafted(self, companies, run_client=None):
-        """A reason that a person understands for leaving this charge off a draft now, or nothing."""
-        self.ensure_one()
-        if self.company_id not in companies:
-            return self.env._("Other company (%s)", self.company_id.display_name)
-        if self.state == "drafted":
-            return self.env._("Already on a draft")
-        if self.state == "invoiced":
-            return self.env._("Already invoiced")
-        if self.state == "discarded":
-            return self.env._("Discarded")
-        if not self.price_unit:
-            return self.env._("No price")
-        if not self.currency_id.active:
-            return self.env._("Currency %s is not active", self.currency_id.name)
-        client = self.partner_id.with_company(self.company_id)
-        if not client.active:
-            return self.env._("Archived client")
-        if client.billing_blocked:
-            return self.env._("Billing on hold for this client")
-        if self.run_client_id.state == "pending" and self.run_client_id != run_client:
-            return self.env._("Being drafted by %s", self.run_client_id.run_id.name)
-        return None
-
-    def _prepare_invoice_line(self):
-        """Values of the invoice line that bills this charge. To be extended by what has more to say."""
-        self.ensure_one()
-        return {
-            "billing_charge_id": self.id,
-            "name": self.name,
-            "product_id": self.product_id.id,
-            "quantity": self.quantity,
-            "price_unit": self.price_unit,
-            "discount": self.discount,
-            "tax_ids": [Command.set(self.tax_ids.ids)],
-            "billing_period_start": self.period_start,
-            "billing_period_end": self.period_end,
-        }
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 

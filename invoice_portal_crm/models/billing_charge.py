@@ -1,7 +1,7 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import ValidationError
 
-from odoo.addons.invoice_portal.tools.grant import granted, is_granted
+from odoo.addons.invoice_portal.tools.grant import granted
 
 
 class BillingCharge(models.Model):
@@ -55,12 +55,10 @@ class BillingCharge(models.Model):
                     )
                 )
 
-    def write(self, vals):
+    @api.model
+    def _billing_asked_fields(self):
         # From which opportunity it came is part of what was asked: fixed as soon as it is billed.
-        if vals.keys() & {"lead_id", "lead_line_id"} and not is_granted(self.env):
-            if billed := self.filtered("invoice_line_id"):
-                raise UserError(billed._why_not_editable())
-        return super().write(vals)
+        return super()._billing_asked_fields() | {"lead_id", "lead_line_id"}
 
     def _lead_withdraw(self, reason):
         """Take back unbilled charges whose product or opportunity is no longer there to be billed.
