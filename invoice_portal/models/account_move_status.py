@@ -12,8 +12,8 @@ STATUSES = [
     ("finalized", "Finalized"),
     ("sent", "Sent"),
     ("partial", "Partially Paid"),
-    ("paid", "Paid"),
     ("overdue", "Overdue"),
+    ("paid", "Paid"),
     ("cancelled", "Cancelled"),
     ("void", "Void"),
 ]
@@ -28,7 +28,9 @@ class AccountMove(models.Model):
     `test_status` holds them equal.
     """
 
-    _inherit = "account.move"
+    _name = "account.move"
+    _inherit = ["account.move", "billing.state.order"]
+    _billing_state_field = "billing_status"
 
     billing_status = fields.Selection(
         STATUSES,
@@ -39,7 +41,8 @@ class AccountMove(models.Model):
     billing_balance = fields.Monetary(
         string="Balance",
         compute="_compute_billing_balance",
-        help="What is still due, in the currency of the invoice; below zero what is owed to the client.",
+        help="What is still due, in the currency of the invoice; below zero what is owed to the client. Of what was "
+        "cancelled, nothing is due.",
     )
     billing_moves = fields.Json(compute="_compute_billing_moves", exportable=False)
 
@@ -85,10 +88,11 @@ class AccountMove(models.Model):
         mails = self.billing_mail_ids.filtered(lambda mail: mail.kind == "invoice")
         return bool(mails.filtered("sent_on")) if mails else self.is_move_sent
 
-    @api.depends("amount_residual", "move_type")
+    @api.depends("amount_residual", "move_type", "state")
     def _compute_billing_balance(self):
         for move in self:
-            move.billing_balance = -move.amount_residual if move.move_type == "out_refund" else move.amount_residual
+            sign = 0 if move.state == "cancel" else -1 if move.move_type == "out_refund" else 1
+            move.billing_balance = sign * move.amount_residual
 
     def _billing_zone(self):
         """The time zone in which this invoice's due date passes: the client's, else the company's."""
@@ -110,12 +114,22 @@ class AccountMove(models.Model):
         return {move.id: due for move, due in terms}
 
     def _field_to_sql(self, alias, fname, query=None):
-        if fname != "billing_status":
-            return super()._field_to_sql(alias, fname, query)
-
         def column(name):
             return self._field_to_sql(alias, name, query)
 
+        if fname == "billing_balance":
+            return SQL(
+                """CASE
+                    WHEN %(state)s = 'cancel' THEN 0
+                    WHEN %(move_type)s = 'out_refund' THEN -%(due)s
+                    ELSE %(due)s
+                END""",
+                state=column("state"),
+                move_type=column("move_type"),
+                due=column("amount_residual"),
+            )
+        if fname != "billing_status":
+            return super()._field_to_sql(alias, fname, query)
         return SQL(
             """CASE
                 WHEN %(move_type)s NOT IN %(sale_types)s THEN NULL
@@ -189,8 +203,8 @@ class AccountMove(models.Model):
                     WHEN first.due < %(earliest)s THEN TRUE
                     WHEN first.due >= %(latest)s THEN FALSE
                     ELSE first.due < (CASE
-                        WHEN %(zone)s = ANY(%(behind)s) THEN %(earliest)s
-                        WHEN %(zone)s = ANY(%(ahead)s) THEN %(latest)s
+                        WHEN %(zone)s IN %(behind)s THEN %(earliest)s
+                        WHEN %(zone)s IN %(ahead)s THEN %(latest)s
                         ELSE %(today)s
                     END)
                 END FROM (SELECT %(due)s AS due) first)""",
@@ -199,8 +213,9 @@ class AccountMove(models.Model):
             earliest=earliest,
             latest=latest,
             today=now.date(),
-            behind=list(behind),
-            ahead=list(ahead),
+            # Tuples, as pivots want their terms hashable; and SQL wants none empty.
+            behind=(*behind, ""),
+            ahead=(*ahead, ""),
         )
 
     @api.model
@@ -230,7 +245,7 @@ class AccountMove(models.Model):
                 "cancelled": self.env._("Cancel"),
                 "deleted": self.env._("Delete draft"),
             },
-            "cancelled": {"draft": self.env._("Back to draft")},
+            "cancelled": {"draft": self.env._("Back to draft"), "deleted": self.env._("Delete")},
             "void": {},
         }.get(self.billing_status)
         if moves is None:
@@ -241,12 +256,14 @@ class AccountMove(models.Model):
         """Why this invoice cannot go to `target` now, in words, or nothing. Extend it, and call super first."""
         self.ensure_one()
         status, name = self.billing_status, self._billing_label()
-        statuses = dict(self._fields["billing_status"]._description_selection(self.env))
         if not status:
             return self.env._("%s is not a customer invoice.", name)
+        if target == "deleted" and status == "cancelled":
+            # Without a number it leaves no gap in the books, whoever bills its charges by now.
+            return self.env._("%s had been posted, and is kept.", name) if self.posted_before else None
         if target in ("finalized", "cancelled", "deleted") and status != "draft":
-            if target == status:
-                return self.env._("%(invoice)s is already %(status)s.", invoice=name, status=statuses[status].lower())
+            if target == status == "cancelled":
+                return self.env._("%s is already cancelled.", name)
             if status == "cancelled":
                 return self.env._("%s is cancelled. Take it back to draft first.", name)
             if target == "finalized":
@@ -295,7 +312,9 @@ class AccountMove(models.Model):
         """Questions of those steps that open no dialog of their own and cannot be taken back unnoticed."""
         values = {"invoice": self._billing_label(), "total": self.currency_id.format(self.amount_total)}
         return {
-            "deleted": self.env._(
+            "deleted": self.env._("Delete %(invoice)s (%(total)s)? It is cancelled: nothing else changes.", **values)
+            if self.billing_status == "cancelled"
+            else self.env._(
                 "Delete %(invoice)s (%(total)s)? Its charges are open again; nothing else changes.", **values
             ),
             "cancelled": self.env._("Cancel %(invoice)s (%(total)s)? Its charges are open again.", **values),
@@ -321,7 +340,6 @@ class AccountMove(models.Model):
         """One step of the Status dropdown. Steps that have to be confirmed open their dialog."""
         self.ensure_one()
         self._billing_check_staff()
-        self._billing_check_move(target)
         steps = {
             "finalized": self.action_billing_finalize,
             "deleted": self._billing_delete_and_leave,
@@ -333,6 +351,7 @@ class AccountMove(models.Model):
         }
         if target not in steps:
             raise UserError(self.env._("There is no status “%s”.", target))
+        self._billing_check_move(target)
         action = steps[target]()
         # Odoo completes the action of a button on its way out; this one is called as a method.
         return clean_action(action, self.env) if isinstance(action, dict) else False

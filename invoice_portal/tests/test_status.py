@@ -146,6 +146,44 @@ class TestStatus(BillingCommon):
         self.assertIn(bill, bill.search([("billing_status", "=", False), ("id", "=", bill.id)]))
         self.assertFalse(bill.search([("billing_status", "in", [s for s, _l in STATUSES]), ("id", "=", bill.id)]))
 
+    def test_groups_and_rows_come_in_the_order_of_the_life(self):
+        with freeze_time("2026-03-10"):
+            void, overdue, paid, sent, finalized = (self._due(f"2026-03-{day}") for day in (20, 11, 20, 20, 20))
+            void._billing_void("Test")
+            self._pay(paid)
+            sent.is_move_sent = True
+            cancelled, draft = self._draft(self._new_charge()), self._draft(self._new_charge())
+            cancelled.button_cancel()
+        in_order = draft | finalized | sent | overdue | paid | cancelled | void
+        domain = [("id", "in", in_order.ids)]
+        life = [status for status, _label in STATUSES if status != "partial"]
+        with freeze_time("2026-03-15"):
+            groups = self.env["account.move"].web_read_group(domain, ["billing_status"], ["__count"])["groups"]
+            self.assertEqual([group["billing_status"] for group in groups], sorted(life, key=life.index))
+            by_client = self.env["account.move"].formatted_read_group(
+                domain, ["billing_status", "partner_id"], ["__count"], order="billing_status desc, partner_id"
+            )
+            self.assertEqual([group["billing_status"] for group in by_client], sorted(life, key=life.index)[::-1])
+            pivot = self.env["account.move"].formatted_read_grouping_sets(domain, [[], ["billing_status"]], ["__count"])
+            self.assertEqual([group["billing_status"] for group in pivot[1]], sorted(life, key=life.index))
+            found = self.env["account.move"].search(domain, order="billing_status, id")
+            self.assertEqual(found.mapped("billing_status"), life)
+
+    def test_nothing_is_due_of_what_was_cancelled(self):
+        draft, cancelled = self._draft(self._new_charge(price=100)), self._draft(self._new_charge(price=50))
+        credit_note = self.init_invoice("out_refund", partner=self.client, amounts=[10], post=True)
+        cancelled.button_cancel()
+        moves = draft | cancelled | credit_note
+        self.assertEqual(cancelled.billing_balance, 0)
+        self.assertEqual(draft.billing_balance, draft.amount_total)
+        self.assertEqual(credit_note.billing_balance, -credit_note.amount_total)
+        self.assertEqual(
+            moves._read_group([("id", "in", moves.ids)], [], ["billing_balance:sum"]),
+            [(sum(moves.mapped("billing_balance")),)],
+        )
+        cancelled.button_draft()
+        self.assertEqual(cancelled.billing_balance, cancelled.amount_total)
+
     # -- the Status dropdown ------------------------------------------------------------------------------------------
 
     def test_the_dropdown_offers_exactly_what_is_allowed(self):
@@ -159,7 +197,7 @@ class TestStatus(BillingCommon):
         self.assertRegex(questions["deleted"], "Delete Draft of .* for Acme")
         self.assertRegex(questions["cancelled"], "Cancel Draft of .* for Acme")
         invoice.action_billing_move("cancelled")
-        self.assertEqual(offered(), ["draft"])
+        self.assertEqual(offered(), ["draft", "deleted"])
         invoice.action_billing_move("draft")
         self.assertEqual(invoice.action_billing_move("finalized")["res_model"], "billing.finalize")
         self.assertEqual(invoice.state, "draft")
@@ -195,6 +233,8 @@ class TestStatus(BillingCommon):
                 invoice.action_billing_move(target)
         with self.assertRaisesRegex(UserError, "no status “nonsense”"):
             invoice.action_billing_move("nonsense")
+        with self.assertRaisesRegex(UserError, "no status “nonsense”"):
+            self.init_invoice("in_invoice", partner=self.client, amounts=[10]).action_billing_move("nonsense")
         invoice._billing_void("Test")
         for target in ("sent", "paid"):
             with self.assertRaisesRegex(UserError, "nothing is due"):
@@ -223,7 +263,7 @@ class TestStatus(BillingCommon):
     def test_a_line_without_amount_stops_finalizing_and_is_named(self):
         invoice = self._draft(self._new_charge("Logo"))
         invoice.invoice_line_ids.price_unit = 0
-        with self.assertRaisesRegex(UserError, "“Logo” on .* has no amount"):
+        with self.assertRaisesRegex(UserError, "“Logo” on Draft of .* for Acme has no amount"):
             invoice._billing_finalize()
         invoice.invoice_line_ids.discount = 100
         invoice._billing_finalize()
