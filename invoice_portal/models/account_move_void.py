@@ -1,7 +1,8 @@
 from datetime import timedelta
 
-from odoo import fields, models
-from odoo.exceptions import LockError, UserError
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import SQL
 
 # A payment in one of these states may still take, or have taken, the client's money.
 UNDER_WAY = ("pending", "authorized")
@@ -90,12 +91,7 @@ class AccountMove(models.Model):
         reason = (reason or "").strip()
         if not reason:
             raise UserError(self.env._("Say why %s is voided.", self.display_name))
-        try:
-            self.lock_for_update()
-        except LockError as error:
-            raise UserError(
-                self.env._("Somebody else is working on %s right now. Try again in a moment.", self.display_name)
-            ) from error
+        self._billing_wait_for_lock()
         self._billing_check_move("void")
         freed = self._billing_allocations()
         reversal = self._reverse_moves([self._prepare_billing_void_entry()], cancel=True)
@@ -113,6 +109,20 @@ class AccountMove(models.Model):
         (charges - discard)._release()
         self._billing_log_void(reversal, reason, charges - discard, charges & discard, freed)
         return reversal
+
+    def _billing_wait_for_lock(self):
+        """Hold this invoice until the end of the transaction, after whoever holds it now.
+
+        Where that one changes it, the database refuses this transaction; Odoo tries again, and sees what became of it.
+        """
+        self.flush_recordset()
+        self.env.cr.execute(SQL("SELECT 1 FROM account_move WHERE id IN %s FOR UPDATE", self._ids))
+
+    @api.depends("billing_status")
+    def _compute_display_send_button(self):
+        result = super()._compute_display_send_button()
+        self.filtered(lambda move: move.billing_status == "void").display_send_button = False
+        return result
 
     def _prepare_billing_void_entry(self):
         date = self._billing_void_entry_date()

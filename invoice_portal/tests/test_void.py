@@ -124,6 +124,17 @@ class TestVoid(BillingCommon):
         with self.assertRaisesRegex(UserError, f"is void already, by .*{reversal.name}"):
             invoice._billing_void("Twice")
 
+    def test_a_void_invoice_still_names_its_charges_and_is_not_to_be_sent(self):
+        charges = self._new_charge("Again") | self._new_charge("Never")
+        invoice = self._finalized(charges)
+        self.assertTrue(invoice.display_send_button)
+        invoice._billing_void("Test", charges[1])
+        self._draft(charges[0])
+        invoice.invalidate_recordset()
+        self.assertEqual((invoice.billing_charge_count, invoice.billing_charge_ids.ids), (2, []))
+        self.assertEqual(invoice.action_billing_charges()["domain"], [("id", "in", charges.ids)])
+        self.assertFalse(invoice.display_send_button)
+
     def test_a_draft_and_a_credit_note_are_refused(self):
         with self.assertRaisesRegex(UserError, "Finalize .* first"):
             self._draft(self._new_charge())._billing_void("Test")
