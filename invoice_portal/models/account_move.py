@@ -1,6 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
-from odoo.fields import Command
+from odoo.fields import Command, Domain
 from odoo.tools import float_is_zero
 
 
@@ -16,7 +16,12 @@ class AccountMove(models.Model):
         groups="base.group_user",
         help="The charges that this invoice bills now.",
     )
-    billing_charge_count = fields.Integer(compute="_compute_billing_charge_ids", groups="base.group_user")
+    billing_charge_count = fields.Integer(
+        string="Charges Behind the Lines",
+        compute="_compute_billing_charge_ids",
+        groups="base.group_user",
+        help="The charges that the lines were made from, those open again or billed elsewhere by now included.",
+    )
     billing_project_id = fields.Many2one(
         "project.project",
         string="Project",
@@ -25,13 +30,20 @@ class AccountMove(models.Model):
         help="Set when everything on the invoice belongs to this project.",
     )
 
+    billing_drafted_with = fields.Integer(
+        string="Drafted Together With",
+        store=False,
+        search="_search_billing_drafted_with",
+        exportable=False,
+        help="Finds the invoices that somebody made in one go: those of the moment in which this one was created.",
+    )
+
     @api.depends("invoice_line_ids.billing_charge_id")
     def _compute_billing_charge_ids(self):
         for move in self:
-            move.billing_charge_ids = move.invoice_line_ids.billing_charge_id.filtered(
-                lambda charge, move=move: charge.invoice_id == move
-            )
-            move.billing_charge_count = len(move.billing_charge_ids)
+            charges = move.invoice_line_ids.billing_charge_id
+            move.billing_charge_ids = charges.filtered(lambda charge, move=move: charge.invoice_id == move)
+            move.billing_charge_count = len(charges)
 
     # -- from charges to a draft --------------------------------------------------------------------------------------
 
@@ -79,6 +91,22 @@ class AccountMove(models.Model):
             ],
         }
 
+    @api.model
+    def _search_billing_drafted_with(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        return Domain.OR(
+            Domain("create_date", "=", move.create_date) & Domain("create_uid", "=", move.create_uid.id)
+            for move in self.search([("id", "in", tuple(value))])
+        )
+
+    def _billing_show_drafts(self):
+        """Open the one draft, or the list of all: by a domain that the address keeps, so it can be loaded again."""
+        if len(self) == 1:
+            return self._get_records_action(name=self.env._("Draft Invoice"))
+        action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_drafts")
+        return dict(action, context={"default_move_type": "out_invoice", "active_id": self[:1].id})
+
     @api.constrains("partner_id", "currency_id", "company_id", "move_type")
     def _check_billing_charges_fit(self):
         lines = self.invoice_line_ids.filtered(lambda line: line.billing_charge_id.invoice_line_id == line)
@@ -108,15 +136,15 @@ class AccountMove(models.Model):
 
     def _check_billing_amounts(self):
         """A case whose price nobody named must not go out for nothing."""
+        digits = self.env["decimal.precision"].precision_get("Product Price")
         for line in self.invoice_line_ids.filtered("billing_charge_id"):
-            digits = self.env["decimal.precision"].precision_get("Product Price")
             if float_is_zero(line.price_unit, precision_digits=digits) and line.discount < 100:
                 raise UserError(
                     self.env._(
                         "The line “%(line)s” on %(invoice)s has no amount. Type one, or give it 100 %% discount to "
                         "bill it for nothing.",
                         line=(line.name or line.billing_charge_id.name or "").partition("\n")[0],
-                        invoice=line.move_id.display_name,
+                        invoice=line.move_id._billing_label(),
                     )
                 )
 
@@ -168,8 +196,12 @@ class AccountMove(models.Model):
         self.ensure_one()
         return self.env["billing.void"]._open(self)
 
+    def action_billing_confirm_delete(self):
+        """Ask before deleting: which, how many, how much."""
+        return self.env["billing.delete"]._open(self)
+
     def action_billing_delete(self):
-        """Delete drafts; their charges are open again."""
+        """Delete drafts, and what was cancelled as one; the charges of drafts are open again."""
         for move in self:
             move._billing_check_move("deleted")
         self.unlink()

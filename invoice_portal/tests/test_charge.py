@@ -4,6 +4,7 @@ from odoo import Command
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import Form, tagged
 from odoo.tools import mute_logger
+from odoo.tools.safe_eval import safe_eval
 
 from .common import BillingCommon
 
@@ -66,6 +67,48 @@ class TestCharge(BillingCommon):
         self.assertEqual(charges.mapped("origin"), ["import", "import"])
         self.assertEqual(sum(charges.mapped("amount")), 26)
 
+    def test_project_and_case_are_narrowed_to_the_client_and_never_swapped(self):
+        theirs = self._new_project("Bolt shop", self.other_client)
+        billed_here = self._new_project(
+            "Elsewhere, billed to Acme", self.other_client, billing_partner_id=self.client.id
+        )
+        nobodys = self._new_project("Nobody's", partner_id=False)
+        case, foreign = self._new_case("Ours"), self._new_case("Theirs", project_id=theirs.id)
+        fields = self.env["billing.charge"].fields_get(["project_id", "task_id"], ["domain"])
+
+        def offered(fname, model, **values):
+            charge = {"partner_id": False, "project_id": False, "company_id": self.company.id, **values}
+            domain = safe_eval(fields[fname]["domain"], charge)
+            return self.env[model].search([*domain, ("id", "in", candidates[model].ids)])
+
+        candidates = {
+            "project.project": self.project | theirs | billed_here | nobodys,
+            "project.task": case | foreign,
+        }
+        self.assertEqual(len(offered("project_id", "project.project")), 4)
+        self.assertEqual(
+            offered("project_id", "project.project", partner_id=self.client.id), self.project | billed_here | nobodys
+        )
+        self.assertEqual(offered("project_id", "project.project", partner_id=self.other_client.id), theirs | nobodys)
+        self.assertEqual(len(offered("task_id", "project.task")), 2)
+        self.assertEqual(offered("task_id", "project.task", partner_id=self.client.id), case)
+        self.assertEqual(
+            offered("task_id", "project.task", partner_id=self.client.id, project_id=theirs.id),
+            foreign,
+        )
+        with Form(self.env["billing.charge"]) as form:
+            form.partner_id = self.client
+            form.task_id = case
+            self.assertEqual(form.project_id, self.project)
+            form.project_id = billed_here
+            self.assertFalse(form.task_id)
+            form.partner_id = self.other_client
+            self.assertFalse(form.project_id)
+            contact = self.env["res.partner"].sudo().create({"name": "Desk", "parent_id": self.client.id})
+            form.partner_id = contact
+            self.assertEqual(form.partner_id, self.client)
+            form.name = "Typed"
+
     # -- drafting -----------------------------------------------------------------------------------------------------
 
     def test_drafting_bills_each_charge_on_a_line_of_its_own(self):
@@ -110,14 +153,16 @@ class TestCharge(BillingCommon):
         euro = self.env.ref("base.EUR").sudo()
         euro.active = False
         archived = self._new_client("Gone")
-        held = self._new_client("Held", billing_blocked=True)
+        held = self._new_client("Held", billing_blocked=True, billing_blocked_reason="Disputed")
+        silent = self._new_client("Silent", billing_blocked=True)
         expected = {
             "Already on a draft": self._new_charge("a"),
             "Already invoiced": self._new_charge("b"),
             "Discarded": self._new_charge("c"),
             "No price": self._new_charge("d", price=0),
-            "Archived client": self._new_charge("e", partner_id=archived.id),
-            "Billing on hold for this client": self._new_charge("f", partner_id=held.id),
+            "Archived client (Gone)": self._new_charge("e", partner_id=archived.id),
+            "Billing on hold for Held (Disputed)": self._new_charge("f", partner_id=held.id),
+            "Billing on hold for Silent (no reason given)": self._new_charge("i", partner_id=silent.id),
             "Credits exceed charges: add charges, or issue a credit note": self._new_charge(
                 "g", price=-5, partner_id=self.other_client.id
             ),
@@ -144,6 +189,18 @@ class TestCharge(BillingCommon):
         invoice = self.env["account.move"].browse(action["res_id"])
         self.assertEqual(invoice.billing_charge_ids, charges[:2])
         self.assertEqual(charges[2].state, "open")
+
+    def test_drafts_made_together_are_found_again_by_one_of_them(self):
+        earlier = self._draft(self._new_charge())
+        self.env.cr.execute("UPDATE account_move SET create_date = '2026-01-01' WHERE id = %s", [earlier.id])
+        earlier.invalidate_recordset()
+        charges = self._new_charge() | self._new_charge(partner_id=self.other_client.id)
+        wizard = self.env["billing.draft"].browse(charges.action_draft_invoice()["res_id"])
+        action = wizard.action_confirm()
+        drafts = charges.invoice_id
+        domain = safe_eval(action["domain"], {"active_id": action["context"]["active_id"]})
+        self.assertEqual(earlier.search(domain), drafts.sorted(lambda draft: -draft.id))
+        self.assertFalse(earlier.search([("billing_drafted_with", "=", False)]))
 
     def test_draft_an_invoice_takes_all_open_charges_of_the_client(self):
         charges = self._new_charge() | self._new_charge()
@@ -178,12 +235,27 @@ class TestCharge(BillingCommon):
         with self.assertRaisesRegex(UserError, "nothing to draft.*\n• No price: 1"):
             wizard.action_confirm()
 
+    def test_a_draft_has_a_project_when_all_of_it_belongs_there(self):
+        with_project, without = self._new_charge(project_id=self.project.id), self._new_charge()
+        self.assertEqual(self._draft(with_project).billing_project_id, self.project)
+        mixed = self._draft(self._new_charge(project_id=self.project.id) | without)
+        self.assertEqual((len(mixed), mixed.billing_project_id.ids, mixed.invoice_origin), (1, [], False))
+
+    def test_a_client_is_put_on_hold_with_a_reason(self):
+        with self.assertRaisesRegex(AssertionError, "billing_blocked_reason is a required field"):
+            with Form(self.client) as form:
+                form.billing_blocked = True
+        with Form(self.client) as form:
+            form.billing_blocked = True
+            form.billing_blocked_reason = "Disputed"
+        self.assertTrue(self.client.billing_blocked)
+
     # -- nothing is billed twice --------------------------------------------------------------------------------------
 
     def test_a_charge_on_a_draft_cannot_go_on_another(self):
         charge = self._new_charge("Hosting")
         invoice = self._draft(charge)
-        with self.assertRaisesRegex(UserError, "“Hosting” already stands on"):
+        with self.assertRaisesRegex(UserError, "“Hosting” already stands on Draft of .* for Acme"):
             self.env["account.move"].create(
                 self.env["account.move"]._prepare_billing_invoice(charge._draft_key(), charge)
             )
@@ -291,6 +363,44 @@ class TestCharge(BillingCommon):
             invoice.button_draft()
         self.assertEqual(charge.invoice_id, other)
 
+    def test_a_cancelled_draft_is_deleted_directly_wherever_its_charges_are_by_now(self):
+        charge = self._new_charge("Hosting")
+        cancelled = self._draft(charge)
+        cancelled.button_cancel()
+        other = self._draft(charge)
+        self.assertEqual(cancelled.billing_charge_count, 1)
+        cancelled.action_billing_move("deleted")
+        self.assertFalse(cancelled.exists())
+        self.assertEqual((charge.invoice_id, charge.state), (other, "drafted"))
+
+    def test_what_was_posted_once_is_not_deleted(self):
+        self.company.sudo().billing_lock_invoices = False
+        invoice = self.init_invoice("out_invoice", partner=self.client, amounts=[10], post=True)
+        invoice.button_draft()
+        invoice.button_cancel()
+        with self.assertRaisesRegex(UserError, f"{invoice.name} .*had been posted"):
+            invoice.action_billing_delete()
+
+    def test_deleting_asks_first_with_clients_count_and_total(self):
+        drafts = self._draft(self._new_charge(price=100) | self._new_charge(price=50, partner_id=self.other_client.id))
+        done = self._finalized()
+        wizard = self.env["billing.delete"].browse((drafts | done).action_billing_confirm_delete()["res_id"])
+        self.assertEqual(wizard.count, 2)
+        for said in (
+            "Acme",
+            "Bolt",
+            self.company.currency_id.format(sum(drafts.mapped("amount_total"))),
+            f"{done.name} is finalized",
+        ):
+            self.assertIn(said, wizard.summary)
+        charges = drafts.billing_charge_ids
+        wizard.action_confirm()
+        self.assertFalse(drafts.exists())
+        self.assertEqual((set(charges.mapped("state")), done.state), ({"open"}, "posted"))
+        wizard = self.env["billing.delete"].browse(done.action_billing_confirm_delete()["res_id"])
+        with self.assertRaisesRegex(UserError, "can be voided, but neither cancelled nor deleted"):
+            wizard.action_confirm()
+
     def test_a_duplicated_draft_bills_no_charge(self):
         charge = self._new_charge()
         invoice = self._draft(charge)
@@ -346,8 +456,10 @@ class TestCharge(BillingCommon):
                 found.sorted(lambda c: -c.id),
             )
             self.assertEqual(charges.search_count([("state", "!=", state), *domain]), 6 - len(found))
-        grouped = dict(charges._read_group(domain, ["state"], ["__count"]))
-        self.assertEqual(grouped, {state: len(found) for state, found in shown.items()})
+        grouped = charges._read_group(domain, ["state"], ["__count"])
+        self.assertEqual(grouped, [("open", 1), ("drafted", 2), ("invoiced", 2), ("discarded", 1)])
+        in_order = charges.search(domain, order="state desc").mapped("state")
+        self.assertEqual(in_order, ["discarded"] + 2 * ["invoiced"] + 2 * ["drafted"] + ["open"])
 
     def test_the_list_reads_without_a_query_per_row(self):
         many = self.env["billing.charge"].union(

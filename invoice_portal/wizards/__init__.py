@@ -3,6 +3,7 @@ from . import (
     account_move_send_wizard,
     billing_cases,
     billing_change_project,
+    billing_delete,
     billing_draft,
     billing_finalize,
     billing_send,

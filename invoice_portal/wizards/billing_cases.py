@@ -36,7 +36,9 @@ class BillingCases(models.TransientModel):
                 self.env._(
                     "“%(case)s” is already billed on %(invoice)s. Nothing is billed twice.",
                     case=billed[0].task_id.display_name,
-                    invoice=billed[0].invoice_id.display_name or self.env._("its sales order"),
+                    invoice=billed[0].invoice_id._billing_label()
+                    if billed[0].invoice_id
+                    else self.env._("its sales order"),
                 )
             )
         self.move_id._billing_attach_cases(chosen.task_id)

@@ -59,11 +59,4 @@ class BillingDraft(models.TransientModel):
             run = self.env["billing.run"]._start(plan)
             return run._get_records_action(name=self.env._("Billing Run"))
         drafts = self.env["account.move"].union(*self.env["account.move"]._billing_create_from_charges(plan).values())
-        if len(drafts) == 1:
-            return drafts._get_records_action(name=self.env._("Draft Invoice"))
-        action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
-        return dict(
-            action,
-            domain=[("id", "in", drafts.ids)],
-            context={"default_move_type": "out_invoice"},
-        )
+        return drafts._billing_show_drafts()
