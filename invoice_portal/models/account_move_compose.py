@@ -15,8 +15,11 @@ class AccountMove(models.Model):
         help="The number this draft would get if it were finalized now.",
     )
     billing_created = fields.Datetime(string="Created", compute="_compute_billing_created")
-    billing_case_count = fields.Integer(
-        string="Cases to Bill", compute="_compute_billing_case_count", groups="base.group_user"
+    billing_has_project_lines = fields.Boolean(
+        compute="_compute_billing_has_project_lines",
+        # Bookkeepers open invoices, too, and may not read charges.
+        compute_sudo=True,
+        groups="base.group_user",
     )
 
     @api.depends("name", "journal_id", "date", "state", "move_type")
@@ -34,23 +37,10 @@ class AccountMove(models.Model):
         for move in self:
             move.billing_created = move.create_date or fields.Datetime.now()
 
-    @api.depends("billing_project_id", "state")
-    def _compute_billing_case_count(self):
-        drafts = self.filtered(lambda move: move.state == "draft" and move.billing_project_id)
-        counts = dict(
-            self.env["project.task"]._read_group(
-                [("project_id", "in", drafts.billing_project_id.ids), *self._billing_attachable_domain()],
-                ["project_id"],
-                ["__count"],
-            )
-        )
+    @api.depends("invoice_line_ids.billing_charge_id")
+    def _compute_billing_has_project_lines(self):
         for move in self:
-            move.billing_case_count = counts.get(move.billing_project_id._origin, 0) if move in drafts else 0
-
-    @api.model
-    def _billing_attachable_domain(self):
-        """Cases that can still be put on an invoice: with a price or without, finished or not."""
-        return [("billing_state", "in", ("none", "waiting", "no_client", "to_bill")), ("is_template", "=", False)]
+            move.billing_has_project_lines = bool(move._billing_lines_of_project())
 
     # -- the project --------------------------------------------------------------------------------------------------
 
@@ -91,7 +81,7 @@ class AccountMove(models.Model):
         self.write({"billing_project_id": project.id, **self._prepare_billing_project(project)})
 
     def _billing_lines_of_project(self):
-        """The lines that bill charges: they belong to the client and project that they were made for."""
+        """The lines that leave the draft with its project: they bill charges of its client."""
         return self.invoice_line_ids.filtered("billing_charge_id")
 
     # -- the cases ----------------------------------------------------------------------------------------------------

@@ -34,6 +34,10 @@ class AccountMove(models.Model):
             vals["partner_id"] = lead._billing_contact().id
         return vals
 
+    def _billing_lines_of_project(self):
+        """What an opportunity sold is no project's, and stays where the project changes."""
+        return super()._billing_lines_of_project().filtered(lambda line: not line.billing_charge_id.lead_id)
+
     def _reverse_moves(self, default_values_list=None, cancel=False):
         """What takes an invoice back belongs to the same opportunity."""
         values = default_values_list or [{} for _move in self]

@@ -189,6 +189,17 @@ class TestLeadInvoice(LeadCommon):
             draft.action_confirm()
         self.assertFalse(other.billing_charge_ids)
 
+    def test_changing_the_project_takes_no_product_of_the_opportunity_away(self):
+        draft = self._invoice(self._new_lead(products=[("Logo", 250)]))
+        self.assertFalse(draft.billing_has_project_lines)
+        case = self._new_case("Case", 10, True)
+        draft.billing_project_id = self.project
+        draft._billing_attach_cases(case)
+        self.assertTrue(draft.billing_has_project_lines)
+        draft._billing_change_project(self._new_project("Acme shop"))
+        self.assertEqual(draft.invoice_line_ids.mapped("name"), ["Logo"])
+        self.assertFalse(draft.billing_has_project_lines)
+
     def test_one_draft_per_currency(self):
         euro = self.env.ref("base.EUR").sudo()
         euro.active = True
@@ -200,7 +211,7 @@ class TestLeadInvoice(LeadCommon):
         lead = self._new_lead(products=[("Logo", 250)])
         self.client.billing_blocked = True
         draft = self._ask(lead)
-        self.assertEqual(draft.line_ids.reason, "Billing on hold for this client")
+        self.assertEqual(draft.line_ids.reason, "Billing on hold for Acme (no reason given)")
         with self.assertRaisesRegex(UserError, "on hold"):
             draft.action_confirm()
         self.assertFalse(lead.billing_charge_ids)
