@@ -50,6 +50,9 @@ class BillingRunClient(models.Model):
     def _cron_process(self):
         """Draft what is planned, batch by batch, until nothing is left or the time is up."""
         conflicts = 0
+        commit = self.env["ir.cron"]._commit_progress
+        # Counted at the beginning and at the end only; in between, Odoo subtracts what was taken.
+        commit(remaining=self.search_count(self._get_pending_domain()))
         while True:
             try:
                 taken = self._process_batch()
@@ -61,10 +64,10 @@ class BillingRunClient(models.Model):
                     self.env.ref("invoice_portal.ir_cron_billing_run")._trigger()
                     break
                 continue
-            seconds_left = self.env["ir.cron"]._commit_progress(
-                len(taken), remaining=self.search_count(self._get_pending_domain())
-            )
-            if not taken or not seconds_left:
+            if not taken:
+                commit(remaining=self.search_count(self._get_pending_domain()))
+                break
+            if not commit(len(taken)):
                 break
             conflicts = 0
 
@@ -117,16 +120,15 @@ class BillingRunClient(models.Model):
     def _draft(self):
         """Draft from the charges as they are now: what was billed, discarded or put on hold since is left out."""
         plan, owners, reasons = {}, {}, {}
+        as_starter = self.with_user(self.run_id.user_id).with_context(allowed_company_ids=self.company_id.ids)
+        by_client = as_starter.charge_ids.grouped(lambda charge: charge.run_client_id.id)
         for client in self:
-            charges = client.charge_ids.with_user(client.run_id.user_id)
-            mine, reasons[client] = charges.with_context(allowed_company_ids=self.company_id.ids)._draft_plan(
-                run_client=client
-            )
+            charges = by_client.get(client.id, as_starter.charge_ids.browse())
+            mine, reasons[client] = charges._draft_plan(run_client=client)
             for key in mine:
                 plan[key] = mine[key]
                 owners[key] = client
-        AccountMove = self.env["account.move"].with_user(self.run_id.user_id)
-        drafts = AccountMove.with_context(allowed_company_ids=self.company_id.ids)._billing_create_from_charges(plan)
+        drafts = as_starter.env["account.move"]._billing_create_from_charges(plan)
         for key, draft in drafts.items():
             owners[key].write({"state": "done", "reason": False, "move_id": draft.id})
         for client in self.filtered(lambda client: client.state == "pending"):
