@@ -69,6 +69,15 @@ class ProjectTask(models.Model):
         groups="invoice_portal.group_billing_user",
     )
 
+    billing_charge_count = fields.Integer(
+        compute="_compute_billing_charge_count", groups="invoice_portal.group_billing_user"
+    )
+
+    @api.depends("billing_charge_ids")
+    def _compute_billing_charge_count(self):
+        for task in self:
+            task.billing_charge_count = len(task.billing_charge_ids)
+
     @api.depends("project_id.billing_currency_id", "company_id")
     def _compute_billing_currency_id(self):
         for task in self:
@@ -184,7 +193,7 @@ class ProjectTask(models.Model):
                         "“%(case)s” is billed on %(invoice)s and explains that invoice: archive it instead of "
                         "deleting it.",
                         case=task.display_name,
-                        invoice=task.billing_invoice_id.display_name,
+                        invoice=task.billing_invoice_id._billing_label(),
                     )
                 )
 
@@ -198,7 +207,7 @@ class ProjectTask(models.Model):
                     self.env._(
                         "“%(case)s” is already billed on %(invoice)s: its price can no longer be changed here.",
                         case=task.display_name,
-                        invoice=task.sudo().billing_invoice_id.display_name,
+                        invoice=task.sudo().billing_invoice_id._billing_label(),
                     )
                 )
 
@@ -213,12 +222,11 @@ class ProjectTask(models.Model):
         """
         to_create = []
         for task in self._billing_sync_sudo():
-            charge = task.billing_charge_ids
             billable = task._billing_is_billable()
-            if billable and not charge:
-                to_create.append(task._prepare_billing_charge())
-            elif charge.filtered(lambda c: c.state == "open" and c.origin == "case"):
-                charge = charge.filtered(lambda c: c.state == "open")
+            if not task.billing_charge_ids:
+                if billable:
+                    to_create.append(task._prepare_billing_charge())
+            elif charge := task.billing_charge_ids.filtered(lambda c: c.state == "open" and c.origin == "case"):
                 if not billable:
                     task._billing_withdraw(charge)
                 elif changed and not self.env.user.share:
@@ -269,3 +277,9 @@ class ProjectTask(models.Model):
         self._message_log(
             body=self.env._("The open charge for this case was withdrawn: the case is not finished, or has no price.")
         )
+
+    # -- buttons ------------------------------------------------------------------------------------------------------
+
+    def action_billing_charges(self):
+        self.ensure_one()
+        return self.billing_charge_ids._get_records_action(name=self.env._("Charges"))

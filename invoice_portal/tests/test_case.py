@@ -88,6 +88,8 @@ class TestCase(BillingCommon):
         seen.append(case.billing_state)
         self.assertEqual(seen, ["to_bill", "drafted", "invoiced", "paid"])
         self.assertEqual(case.billing_invoice_id, invoice)
+        self.assertEqual(case.billing_charge_count, 1)
+        self.assertEqual(case.action_billing_charges()["res_id"], self._charges(case).id)
 
     def test_the_state_of_cases_is_found_as_it_is_shown(self):
         project = self._new_project("Nobody's", partner_id=False)
@@ -137,7 +139,7 @@ class TestCase(BillingCommon):
     def test_the_price_of_a_billed_case_stays(self):
         case = self._new_case("Logo", price=70, done=True)
         self._draft(self._charges(case))
-        with self.assertRaisesRegex(UserError, "“Logo” is already billed on"):
+        with self.assertRaisesRegex(UserError, "“Logo” is already billed on Draft of .* for Acme"):
             case.billing_price = 90
 
     def test_a_charge_cannot_leave_its_case_to_have_it_billed_again(self):
