@@ -192,6 +192,9 @@ class TestLeadInvoice(LeadCommon):
     def test_changing_the_project_takes_no_product_of_the_opportunity_away(self):
         draft = self._invoice(self._new_lead(products=[("Logo", 250)]))
         self.assertFalse(draft.billing_has_project_lines)
+        bookkeeper = self._new_user("bookkeeper", "account.group_account_invoice")
+        draft.invalidate_recordset()
+        self.assertFalse(draft.with_user(bookkeeper).billing_has_project_lines)
         case = self._new_case("Case", 10, True)
         draft.billing_project_id = self.project
         draft._billing_attach_cases(case)
