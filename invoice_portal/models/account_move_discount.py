@@ -56,7 +56,7 @@ class AccountMove(models.Model):
         for move in self:
             untaxed = move.amount_untaxed
             discount = -sum(move.invoice_line_ids.filtered("billing_overall_discount").mapped("price_subtotal"))
-            if not move.id and move.billing_discount:
+            if not move.id and move.move_type == "out_invoice":
                 # In a form that is not saved yet, entry and discount lines are those of the last time.
                 totals = move.tax_totals or {}
                 untaxed = totals.get("base_amount_currency", 0)
