@@ -115,6 +115,13 @@ class AccountMove(models.Model):
                 rows.append(line._billing_document_row())
         return rows, discounts
 
+    def _billing_document_last(self, rows):
+        """Where the end of the item table begins that stays with the totals: the last item, and notes behind it."""
+        for index in reversed(range(max(0, len(rows) - 3), len(rows))):
+            if rows[index]["kind"] == "item":
+                return index
+        return max(0, len(rows) - 1)
+
     def _billing_document_columns(self, rows):
         """The columns of the item table beside the description: `[(key, heading, width in mm)]`.
 
@@ -197,6 +204,14 @@ class AccountMove(models.Model):
                     silent_errors=True,
                 )
         return None
+
+    def _billing_document_slip_height(self):
+        """How much of the foot of its last page another addon prints a payment slip on, in millimetres.
+
+        Odoo's `l10n_ch` lays the Swiss QR-bill over it, which has a code of its own.
+        """
+        self.ensure_one()
+        return 105 if "l10n_ch_is_qr_valid" in self._fields and self.l10n_ch_is_qr_valid else 0
 
     def _billing_document_address(self, partner):
         """The address as its country writes it, line by line; a contact's company comes first."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import lxml.html
 from markupsafe import Markup
 
-from odoo import fields, models
+from odoo import api, fields, models
 from odoo.tools import file_open, file_path, html2plaintext
 
 from odoo.addons.base.models.ir_actions_report import _wkhtml
@@ -15,6 +15,7 @@ from ..tools import pdf
 STYLES = "invoice_portal/reports/billing_document.css"
 # Where Odoo keeps the fonts that a company can choose. Tajawal has Arabic, which most of the others lack.
 FONTS = "web/static/fonts"
+NUMBER_FONT = f"{FONTS}/lato/Lato-Reg-webfont.ttf"
 # Margins of our documents on wkhtmltopdf, in millimetres; on WeasyPrint the style sheet has them.
 MARGINS = {"margin_top": 14, "margin_bottom": 18, "margin_left": 16, "margin_right": 16}
 PAGE = Markup(
@@ -24,6 +25,8 @@ PAGE = Markup(
 ACCENT = "#17566f"
 # In the context: the engine that renders now.
 ENGINE = "billing_pdf_engine"
+# In the context: whatever is rendered now is to become part of a document of ours.
+IN_DOCUMENT = "billing_in_document"
 
 
 @lru_cache(32)
@@ -77,11 +80,19 @@ class IrActionsReport(models.Model):
         help="Rendered by the PDF engine that is chosen in the Billing settings.",
     )
 
+    def _pre_render_qweb_pdf(self, report_ref, res_ids=None, data=None):
+        if self._get_report(report_ref).is_billing_document:
+            self = self.with_context(**{IN_DOCUMENT: True})  # noqa: PLW0642
+        return super()._pre_render_qweb_pdf(report_ref, res_ids=res_ids, data=data)
+
     def _render_qweb_pdf_prepare_streams(self, report_ref, data, res_ids=None):
         """One document at a time: Debian's wkhtmltopdf takes no more, and each has its own page numbers."""
         report = self._get_report(report_ref)
         if not report.is_billing_document or not res_ids:
-            # What other addons render in the course of ours (a Swiss QR bill) knows only wkhtmltopdf.
+            # What other addons render in the course of ours (a Swiss QR bill) knows only wkhtmltopdf. Without it ours
+            # goes without, and shows the code itself.
+            if self.env.context.get(IN_DOCUMENT) and not self._billing_document_slips():
+                return OrderedDict()
             self = self.with_context(**{ENGINE: None}) if self.env.context.get(ENGINE) else self  # noqa: PLW0642
             return super()._render_qweb_pdf_prepare_streams(report_ref, data, res_ids=res_ids)
         if isinstance(report_ref, models.Model):
@@ -112,10 +123,20 @@ class IrActionsReport(models.Model):
             values["direction"] = pdf.direction
             values["html2text"] = html2plaintext
             values["billing_engine"] = self.env.context.get(ENGINE)
+            values["billing_slips"] = self._billing_document_slips()
             if values.get("report_type") == "html":
                 company = values["docs"][:1].company_id or self.env.company
                 values["billing_styles"] = Markup(report._billing_document_styles("browser", company))  # noqa: S704
         return values
+
+    @api.model
+    def _billing_document_slips(self):
+        """How other addons' payment slips come on our documents: on the last page, or "alone" on one, or not at all.
+
+        They are made by wkhtmltopdf, and unpatched Qt paints over the whole page.
+        """
+        wkhtmltopdf = _wkhtml()
+        return wkhtmltopdf.state != "install" and ("below" if wkhtmltopdf.is_patched_qt else "alone")
 
     def _prepare_html(self, html, report_model=False):
         """Take the articles apart and make each a page of its own, that needs nothing from outside."""
@@ -149,8 +170,15 @@ class IrActionsReport(models.Model):
 
     def _run_wkhtmltopdf(self, bodies, report_ref=False, **options):
         report = self._get_report(report_ref) if report_ref else self
-        if not report.is_billing_document or self.env.context.get(ENGINE) != "weasyprint":
+        if not report.is_billing_document:
             return super()._run_wkhtmltopdf(bodies, report_ref=report_ref, **options)
+        if self.env.context.get(ENGINE) != "weasyprint":
+            content = super()._run_wkhtmltopdf(bodies, report_ref=report_ref, **options)
+            if _wkhtml().is_patched_qt:
+                return content
+            (body,) = bodies
+            from_right = lxml.html.document_fromstring(str(body)).get("dir") == "rtl"
+            return pdf.with_page_numbers(content, file_path(NUMBER_FONT), left=from_right)
         styles = report._billing_document_styles("weasyprint", self.env.company)
         (body,) = bodies
         return pdf.render(str(body), styles)

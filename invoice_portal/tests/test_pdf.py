@@ -4,6 +4,7 @@ import io
 import lxml.html
 
 from odoo.tests import BaseCase, tagged
+from odoo.tools import file_path
 from odoo.tools.pdf import PdfFileReader
 
 from ..tools import pdf
@@ -11,6 +12,7 @@ from ..tools import pdf
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
+FONT = "web/static/fonts/lato/Lato-Reg-webfont.ttf"
 OUTSIDE = (
     '<img src="file:///etc/passwd">',
     '<img src="http://169.254.169.254/latest/meta-data">',
@@ -118,6 +120,26 @@ class TestSelfContained(BaseCase):
             if expected:
                 self.assertEqual(lxml.html.tostring(element, encoding="unicode"), expected)
 
+    def test_a_line_from_right_to_left_is_cut_into_words(self):
+        """A full stop behind them is enough to print letters beside the page."""
+        for text, words in (
+            ("שלום.", ["שלום", "."]),
+            (" שלום עולם", None),
+            ("שלום (עולם) ב", ["שלום", "(", "עולם", ")", "ב"]),
+            ("מחיר: -5% Second item, v2.0", ["מחיר", ":", "-5% Second item, v2.0"]),
+            ("Second item.", None),
+            ("שָׁלוֹם!", ["שָׁלוֹם", "!"]),
+        ):
+            element = lxml.html.fromstring(f'<div dir="rtl"><p>{text}</p></div>')
+            pdf.separate_runs(element)
+            self.assertEqual(element.text_content(), text)
+            self.assertEqual(element.xpath(".//span[@class='run']/text()"), words or [])
+        element = lxml.html.fromstring('<div dir="rtl"><p dir="ltr">a א ב.</p></div>')
+        pdf.separate_runs(element)
+        self.assertEqual(
+            element.xpath(".//span/text()"), ["a", "א ב."], "words keep their order in their own direction"
+        )
+
     def test_rows_become_blocks_in_order(self):
         rows = "<tr><td>1</td></tr><tr><td>2</td></tr>"
         table = f'<table class="items"><colgroup><col></colgroup><tbody>{rows}</tbody></table>'
@@ -125,6 +147,26 @@ class TestSelfContained(BaseCase):
         pdf.rows_as_blocks(element)
         self.assertEqual(element.xpath("./div[@class='keep']/table[@class='items']/tbody/tr/td/text()"), ["1", "2"])
         self.assertEqual(len(element.xpath("./div/table/colgroup/col")), 2)
+
+
+@tagged("post_install", "-at_install")
+class TestPageNumbers(BaseCase):
+    def test_each_page_says_which_of_how_many(self):
+        from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415
+
+        content = io.BytesIO()
+        canvas = Canvas(content)
+        for word in ("First", "Second"):
+            canvas.drawString(100, 500, word)
+            canvas.showPage()
+        canvas.save()
+        for left in (False, True):
+            numbered = pdf.with_page_numbers(content.getvalue(), file_path(FONT), left=left)
+            pages = [page.extractText() for page in PdfFileReader(io.BytesIO(numbered)).pages]
+            self.assertEqual(len(pages), 2)
+            for page, words in zip(pages, (("First", "1 / 2"), ("Second", "2 / 2")), strict=True):
+                for word in words:
+                    self.assertIn(word, page)
 
 
 @tagged("post_install", "-at_install")

@@ -32,6 +32,8 @@ LINK = re.compile(r"(https?:|mailto:|tel:|#)", re.IGNORECASE)
 # `url(`, `image-set(`, `@import`, and the escapes by which they could be written otherwise.
 LOADING_STYLE = re.compile(r"url|image|src|import|\\|@|/\*", re.IGNORECASE)
 
+PAGE_NUMBER_FONT = "BillingPageNumber"
+
 # WeasyPrint shares fontconfig and Pango's maps between threads, and is busy with Python all the time: one at a time
 # costs nothing.
 _lock = threading.Lock()
@@ -153,25 +155,60 @@ def _runs(text):
     return runs
 
 
+# By the sides of its characters: what runs to the right stays together, with the sign or the unit of a number; what
+# runs to the left is cut into words; punctuation stands alone.
+_WORD = re.compile(r"#?L(?:[L#N ]*L)?#?|R+|[#N]+")
+
+
+def _words(text):
+    """The text in the pieces that make up a line from right to left, each with the space behind it."""
+    sides = "".join(map(_side, text))
+    ends = [match.start() for match in _WORD.finditer(sides)][1:]
+    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+
+def _side(character):
+    kind = unicodedata.bidirectional(character)
+    if kind in ("R", "AL", "NSM"):
+        return "R"
+    if kind in ("L", "EN", "AN"):
+        return "L"
+    return " " if character.isspace() else "#" if character in "+-#%$€£¥" else "N"
+
+
 def separate_runs(element):
     """Give each direction within a text an element of its own, in place.
 
     Unpatched and patched Qt alike print a text over itself, or beside the page, where it begins from right to left and
-    changes direction, as an address with a number does.
+    changes direction, as an address with a number does. On a line from right to left, a full stop is enough for that.
     """
     for node in [node for node in element.iter() if isinstance(node.tag, str)]:
         for text, parent, position in ((node.text, node, 0), (node.tail, node.getparent(), None)):
-            if not text or node is element and position is None:
+            if not (text or "").strip() or node is element and position is None:
                 continue
+            from_right = next((above.get("dir") for above in (parent, *parent.iterancestors()) if above.get("dir")), "")
             runs = _runs(text)
-            # A text of one direction matters only beside another one.
-            if len(runs) < 2 and (direction(text) != "rtl" or not len(parent)):
+            # A text of one direction matters only beside another one, or with punctuation.
+            if (
+                len(runs) < 2
+                and (direction(text) != "rtl" or not len(parent))
+                and not (from_right == "rtl" and {"R", "N"} <= set(map(_side, text)))
+            ):
                 continue
+            if from_right == "rtl":
+                runs = _words(text)
             if position is None:
                 position = parent.index(node) + 1
                 node.tail = None
             else:
                 node.text = None
+            blank = text[: len(text) - len(text.lstrip())]
+            if blank:
+                runs[0] = runs[0].lstrip()
+                if position:
+                    parent[position - 1].tail = blank
+                else:
+                    parent.text = blank
             for run in reversed(runs):
                 span = lxml.html.Element("span", {"class": "run"})
                 span.text = run.rstrip()
@@ -213,6 +250,43 @@ def _drop(node):
 
 def is_pdf(content):
     return content.startswith(b"%PDF-")
+
+
+def with_page_numbers(content, font_path, left=False):
+    """The same PDF with "1 / 2" at the foot of each page, for an engine that cannot number them itself.
+
+    :param font_path: a TrueType font; it is embedded, as PDF/A wants it
+    :param left: at the left side, as pages read from right to left have it
+    """
+    from reportlab.lib.units import mm  # noqa: PLC0415
+    from reportlab.pdfbase import pdfmetrics  # noqa: PLC0415
+    from reportlab.pdfbase.ttfonts import TTFont  # noqa: PLC0415
+    from reportlab.pdfgen.canvas import Canvas  # noqa: PLC0415
+
+    if PAGE_NUMBER_FONT not in pdfmetrics.getRegisteredFontNames():
+        pdfmetrics.registerFont(TTFont(PAGE_NUMBER_FONT, font_path))
+    reader = OdooPdfFileReader(io.BytesIO(content), strict=False)
+    numbers, pages = io.BytesIO(), reader.getNumPages()
+    canvas = Canvas(numbers)
+    for number in range(pages):
+        box = reader.getPage(number).mediaBox
+        width, height = float(box.getWidth()), float(box.getHeight())
+        canvas.setPageSize((width, height))
+        canvas.setFont(PAGE_NUMBER_FONT, 7.5)
+        canvas.setFillColorRGB(0.4, 0.44, 0.49)
+        draw = canvas.drawString if left else canvas.drawRightString
+        draw(16 * mm if left else width - 16 * mm, 9 * mm, f"{number + 1} / {pages}")
+        canvas.showPage()
+    canvas.save()
+    stamps, writer = OdooPdfFileReader(numbers, strict=False), OdooPdfFileWriter()
+    for number in range(pages):
+        page = reader.getPage(number)
+        page.mergePage(stamps.getPage(number))
+        page.compressContentStreams()
+        writer.addPage(page)
+    result = io.BytesIO()
+    writer.write(result)
+    return result.getvalue()
 
 
 def with_metadata(content, xmp):
