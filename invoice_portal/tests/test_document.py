@@ -3,7 +3,10 @@ import re
 from types import SimpleNamespace
 from unittest.mock import patch
 
-from odoo import Command, fields
+import lxml.etree
+import lxml.html
+
+from odoo import SUPERUSER_ID, Command, fields
 from odoo.exceptions import UserError
 from odoo.tests import HttpCase, tagged
 from odoo.tools import format_date
@@ -11,6 +14,7 @@ from odoo.tools.pdf import PdfFileReader
 
 from odoo.addons.base.models import ir_actions_report as odoo_report
 
+from ..models import ir_actions_report as our_report
 from ..tools import pdf
 from .common import BillingCommon
 
@@ -196,9 +200,11 @@ class TestDocument(DocumentCommon):
                 text = " ".join(pages)
                 for number in (1, 250, 499, 500):
                     self.assertShown(text, f"Item {number}.")
-                self.assertShown(pages[-1], "5,750.00")
+                self.assertShown(pages[-1], "Item 500.", "5,750.00")
+                if engine == "wkhtmltopdf" and not odoo_report._wkhtml().is_patched_qt:
+                    for number, page in enumerate(pages, start=1):
+                        self.assertShown(page, f"{number} / {len(pages)}")
                 if engine == "weasyprint":
-                    self.assertShown(pages[-1], "Item 500.")
                     for number, page in enumerate(pages, start=1):
                         self.assertShown(page, "Description")
                         self.assertShown(page, f"Page {number} of {len(pages)}")
@@ -252,7 +258,108 @@ class TestDocument(DocumentCommon):
         self.assertEqual([row["name"] for row in rows], ["Item 1."])
         self.assertEqual(discounts, invoice.invoice_line_ids.filtered("billing_overall_discount"))
         self._engine("weasyprint")
-        self.assertShown(self._text(invoice), "Before discount$10.00", "Discount12.5%$-1.25", "$8.75", "$10.06")
+        self.assertShown(
+            self._text(invoice), "Subtotal before discount$10.00", "Discount12.5%$-1.25", "$8.75", "$10.06"
+        )
+
+    def test_the_last_item_and_its_notes_stay_with_the_totals(self):
+        invoice = self._invoice()
+        item, note = {"kind": "item"}, {"kind": "note"}
+        for rows, last in (
+            ([], 0),
+            ([item], 0),
+            ([item, item], 1),
+            ([item, item, note], 1),
+            ([item, item, note, note], 1),
+            ([item, note, note, note], 3),
+            ([note], 0),
+        ):
+            self.assertEqual(invoice._billing_document_last(rows), last, rows)
+        for lines in range(11, 23, 2):
+            invoice = self._invoice(lines)
+            for engine in ("weasyprint", "wkhtmltopdf"):
+                with self.subTest(lines=lines, engine=engine):
+                    self._engine(engine)
+                    (page,) = (page for page in self._pages(invoice) if "Untaxed" in page)
+                    self.assertShown(page, f"Item {lines}.")
+
+    def test_amounts_run_from_left_to_right_everywhere(self):
+        self.env["res.lang"].sudo()._activate_lang("ar_001")
+        self.client.sudo().lang = "ar_001"
+        html = self._html(self._invoice(billing_discount=10))
+        page = lxml.html.fromstring(html)
+        amounts = page.xpath("//td[contains(@class, 'amount')]")
+        self.assertGreater(len(amounts), 3)
+        for amount in amounts:
+            self.assertEqual(amount.xpath("./span/@dir"), ["ltr"])
+
+    def test_the_total_in_words_is_in_the_clients_language(self):
+        self.env["res.lang"].sudo()._activate_lang("fr_FR")
+        self.client.sudo().lang = "fr_FR"
+        self.company.sudo().display_invoice_amount_total_words = True
+        self.assertIn("Onze", self._html(self._invoice()))
+        arch = self.env["res.config.settings"].with_user(SUPERUSER_ID).get_view()["arch"]
+        self.assertTrue(
+            lxml.etree.fromstring(arch).xpath(
+                "//app[@name='invoice_portal']//field[@name='display_invoice_amount_total_words']"
+            )
+        )
+
+    def test_notes_keep_their_form_and_lose_what_runs(self):
+        notes = (
+            '<p>See <a href="https://example.com/t">terms</a>, <b>please</b>.</p><ul><li>One</li></ul>'
+            '<script>alert(1)</script><p onclick="alert(2)">x</p><a href="javascript:alert(3)">y</a>'
+        )
+        html = self._html(self._invoice(narration=notes))
+        for kept in ('href="https://example.com/t"', "<b>please</b>", "<li>One</li>"):
+            self.assertIn(kept, html)
+        self.assertNotIn("alert", html)
+
+    def test_the_button_makes_a_pdf_of_any_customer_document(self):
+        arch = self.env["account.move"].get_view(self.env.ref("account.view_move_form").id)["arch"]
+        (button,) = lxml.etree.fromstring(arch).xpath("//header//button[@name='action_billing_pdf']")
+        self.assertEqual(button.get("string"), "Generate PDF")
+        self.assertIn("not id", button.get("invisible"))
+        action = self._invoice().action_billing_pdf()
+        self.assertEqual((action["type"], action["report_name"]), ("ir.actions.report", REPORT))
+
+    def _qr_invoice(self, **values):
+        account = self.env["res.partner.bank"].sudo()
+        account = account.create(
+            {"acc_number": "BE68539007547034", "partner_id": self.company.partner_id.id, "allow_out_payment": True}
+        )
+        self.company.sudo().qr_code = True
+        return self._invoice(partner_bank_id=account.id, **values)
+
+    def test_the_qr_code_that_fits(self):
+        """The first one that country, currency and account allow; and nothing is written down."""
+        invoice = self._qr_invoice()
+        bank = type(invoice.partner_bank_id)
+        asked = []
+        self.patch(bank, "get_available_qr_methods_in_sequence", lambda self: [("a_qr", "A"), ("b_qr", "B")])
+        self.patch(bank, "_get_error_messages_for_qr", lambda self, method, *args: method == "a_qr" and "abroad")
+        self.patch(
+            bank, "build_qr_code_base64", lambda self, *args, **kwargs: asked.append(args) or "data:image/png,QR"
+        )
+        self.assertNotIn("data:image/png,QR", self._html(invoice), "a draft is not to be paid")
+        invoice._post()
+        self.assertIn("data:image/png,QR", self._html(invoice))
+        self.assertEqual((asked[0][0], asked[0][-1]), (11.5, "b_qr"))
+        self.assertFalse(invoice.qr_code_method)
+        self._pay(invoice, 1.5)
+        self._html(invoice)
+        self.assertEqual(asked[-1][0], 10, "what is left to pay")
+        self._pay(invoice)
+        self.assertNotIn("data:image/png,QR", self._html(invoice))
+
+    def test_the_sepa_qr_code(self):
+        if "sct_qr" not in dict(self.env["res.partner.bank"].get_available_qr_methods_in_sequence()):
+            self.skipTest("account_qr_code_sepa is not installed")
+        invoice, dollars = self._qr_invoice(currency_id=self.euro.id), self._invoice()
+        dollars.partner_bank_id = invoice.partner_bank_id
+        (invoice | dollars)._post()
+        self.assertIn('class="qr"', self._html(invoice))
+        self.assertNotIn('class="qr"', self._html(dollars))
 
     def test_sections_can_hide_their_lines(self):
         invoice = self._invoice(
@@ -325,7 +432,33 @@ class TestDocumentEngine(DocumentCommon):
             self.patch(pdf, "why_not", lambda: "no Pango")
         if wkhtmltopdf:
             missing = odoo_report._wkhtml()._replace(state="install", bin="/nonexistent/wkhtmltopdf")
-            self.patch(odoo_report, "_wkhtml", lambda: missing)
+            for module in (odoo_report, our_report):
+                self.patch(module, "_wkhtml", lambda: missing)
+
+    def test_a_payment_slip_finds_its_place(self):
+        """As Odoo's Swiss addon lays one over the last page: below, or on a page of its own, or not at all."""
+        self._engine("weasyprint")
+        invoice = self._finalized()
+        self.patch(type(invoice), "_billing_document_slip_height", lambda self: 105)
+        for slips, pages in (("below", 1), ("alone", 2), (False, 1)):
+            with self.subTest(slips):
+                self.patch(type(self.report), "_billing_document_slips", lambda self, slips=slips: slips)
+                shown = self._pages(invoice)
+                self.assertEqual(len(shown), pages)
+                self.assertShown(shown[0], "Balance due")
+        self.patch(type(self.report), "_billing_document_slips", lambda self: "below")
+        full = self._invoice(15)
+        full._post()
+        self.assertEqual(len(self._pages(full)), 2, "what stands where the slip comes moves on")
+
+    def test_without_wkhtmltopdf_a_document_goes_without_slip(self):
+        self._without(wkhtmltopdf=True)
+        renderer = self.env["ir.actions.report"].with_context(force_report_rendering=True)
+        slip = "account.report_invoice"
+        rendered = renderer.with_context(billing_in_document=True)._render_qweb_pdf_prepare_streams(slip, {}, [1])
+        self.assertFalse(rendered)
+        with self.assertRaises(UserError):
+            renderer._render_qweb_pdf_prepare_streams(slip, {}, self._invoice().ids)
 
     def test_weasyprint_is_taken_where_it_is(self):
         self._engine("weasyprint")
