@@ -332,27 +332,34 @@ class TestDiscountAmounts(DiscountCommon):
         dice = random.Random(SEED)
         env = self.env(su=True, context=dict(self.env.context, tracking_disable=True, mail_create_nolog=True))
         account = self.company_data["default_account_revenue"]
-        for number in range(INVOICES):
-            if number % BATCH == 0:
-                self._rounding(METHODS[number // BATCH % 2])
-            lines, currency, discount = self._draw(dice)
-            ((kind, value),) = discount.items()
-            values = {
-                "billing_discount": value,
-                "billing_discount_type": kind,
-                "invoice_line_ids": [
-                    Command.create({**self._line_values(*self._line(line)), "account_id": account.id}) for line in lines
-                ],
-            }
-            with self.subTest(number=number, lines=lines, currency=currency.name, **discount):
-                form = env["account.move"].new(self._values([], currency_id=currency.id, **values))
-                self.assertWouldBeDiscounted(form, lines, **discount)
-                before = self._odoo_says(lines, currency, form.invoice_currency_rate)[0]
-                self.assertNotBelowZero(form.tax_totals, before, currency)
+        for start in range(0, INVOICES, BATCH):
+            self._rounding(METHODS[start // BATCH % 2])
+            to_save = []
+            for number in range(start, start + BATCH):
+                lines, currency, discount = self._draw(dice)
+                ((kind, value),) = discount.items()
+                values = self._values(
+                    [],
+                    currency_id=currency.id,
+                    billing_discount=value,
+                    billing_discount_type=kind,
+                    invoice_line_ids=[
+                        Command.create({**self._line_values(*self._line(line)), "account_id": account.id})
+                        for line in lines
+                    ],
+                )
+                with self.subTest(number=number, lines=lines, currency=currency.name, **discount):
+                    form = env["account.move"].new(values)
+                    self.assertWouldBeDiscounted(form, lines, **discount)
+                    before = self._odoo_says(lines, currency, form.invoice_currency_rate)[0]
+                    self.assertNotBelowZero(form.tax_totals, before, currency)
                 if number % SAVED_EVERY == 0:
-                    invoice = env["account.move"].create(self._values([], currency_id=currency.id, **values))
+                    to_save.append((values, number, lines, before, discount))
+            invoices = env["account.move"].create([values for values, *_drawn in to_save])
+            for invoice, (_values, number, lines, before, discount) in zip(invoices, to_save, strict=True):
+                with self.subTest(number=number, lines=lines, saved=True, **discount):
                     self.assertDiscounted(invoice, lines, **discount)
-                    self.assertNotBelowZero(invoice.tax_totals, before, currency)
+                    self.assertNotBelowZero(invoice.tax_totals, before, invoice.currency_id)
                     self.assertFalse(any(invoice._billing_discount_differences()), "the lines are as they should be")
 
     def assertNotBelowZero(self, totals, before, currency):
