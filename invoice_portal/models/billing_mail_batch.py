@@ -11,7 +11,7 @@ class BillingMailBatch(models.Model):
     name = fields.Char(compute="_compute_name")
     user_id = fields.Many2one("res.users", string="Sent By", readonly=True, default=lambda self: self.env.user)
     mail_ids = fields.One2many("billing.mail", "batch_id", string="E-mails", readonly=True)
-    recipient_ids = fields.One2many("billing.mail.recipient", compute="_compute_recipient_ids", string="Not Delivered")
+    recipient_ids = fields.One2many("billing.mail.recipient", compute="_compute_recipient_ids", string="Not Reached")
     state = fields.Selection(
         [("running", "Running"), ("attention", "Needs Attention"), ("done", "Done")], compute="_compute_progress"
     )
