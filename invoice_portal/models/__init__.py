@@ -15,6 +15,7 @@ from . import (
     account_partial_reconcile,
     billing_charge,
     billing_charge_draft,
+    billing_cycle,
     billing_email_default,
     billing_mail,
     billing_mail_batch,
@@ -28,4 +29,5 @@ from . import (
     res_company,
     res_config_settings,
     res_partner,
+    res_partner_cycle,
 )

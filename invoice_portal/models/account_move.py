@@ -1,7 +1,7 @@
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command, Domain
-from odoo.tools import float_is_zero
+from odoo.tools import float_is_zero, formatLang
 
 
 class AccountMove(models.Model):
@@ -30,6 +30,16 @@ class AccountMove(models.Model):
         help="Set when everything on the invoice belongs to this project.",
     )
 
+    billing_run_client_id = fields.Many2one(
+        "billing.run.client",
+        string="Billing Run",
+        index="btree_not_null",
+        readonly=True,
+        copy=False,
+        ondelete="set null",
+        groups="base.group_user",
+        help="The run that drafted this invoice.",
+    )
     billing_drafted_with = fields.Integer(
         string="Drafted Together With",
         store=False,
@@ -106,6 +116,25 @@ class AccountMove(models.Model):
             return self._get_records_action(name=self.env._("Draft Invoice"))
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_drafts")
         return dict(action, context={"default_move_type": "out_invoice", "active_id": self[:1].id})
+
+    def _billing_in_short(self):
+        """What stands on this draft, in words and formatted numbers."""
+        self.ensure_one()
+        money = self.currency_id.format
+        return {
+            "untaxed": money(self.amount_untaxed),
+            "total": money(self.amount_total),
+            "lines": [
+                {
+                    "name": line.name or "",
+                    "quantity": formatLang(self.env, line.quantity, dp="Product Unit"),
+                    "price": formatLang(self.env, line.price_unit, dp="Product Price"),
+                    "amount": money(line.price_subtotal),
+                }
+                for line in self.invoice_line_ids
+                if line.display_type == "product"
+            ],
+        }
 
     @api.constrains("partner_id", "currency_id", "company_id", "move_type")
     def _check_billing_charges_fit(self):

@@ -139,6 +139,17 @@ class AccountMove(models.Model):
         self.env["billing.mail"]._wake()
         return batch.sudo(False)
 
+    def _billing_queue_where_possible(self):
+        """Send what a mail can reach, and note on the others why not: nobody is asked in a run."""
+        ready = self.browse()
+        for move in self:
+            method = move.commercial_partner_id.with_company(move.company_id).invoice_sending_method or "email"
+            if method == "email" and not self._billing_address_problem(move._billing_addresses()):
+                ready |= move
+            elif method == "email":
+                move.message_post(body=self.env._("Not sent: there is no address to send it to."))
+        return ready._billing_queue_mails() if ready else self.env["billing.mail.batch"]
+
     def _billing_queue_notices(self, template):
         """Mail a notice about each of these invoices to its addresses, after the commit."""
         langs = template._render_lang(self.ids)

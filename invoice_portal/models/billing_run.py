@@ -1,17 +1,21 @@
+from psycopg2.errors import UniqueViolation
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import format_date
 
 
 class BillingRun(models.Model):
-    """One execution of billing: what was planned, done and failed, per client.
+    """One execution of billing: what was planned, done, held and failed, per client.
 
-    The work is done in the background, a few clients per transaction, by as many workers as there are: each takes
-    clients that nobody holds. Whatever stops it, what is done stays done and the rest is still planned.
+    Either somebody's selection of charges, or a period of a billing cycle. The work is done in the background, a few
+    clients per transaction, by as many workers as there are: each takes clients that nobody holds. Whatever stops it,
+    what is done stays done and the rest is still planned.
     """
 
     _name = "billing.run"
     _description = "Billing Run"
-    _inherit = ["mail.thread"]
+    _inherit = ["mail.thread", "mail.activity.mixin"]
     _order = "id desc"
 
     name = fields.Char(
@@ -21,36 +25,109 @@ class BillingRun(models.Model):
         default=lambda self: self.env["ir.sequence"].sudo().next_by_code("billing.run") or self.env._("Billing run"),
     )
     user_id = fields.Many2one("res.users", string="Started By", readonly=True, default=lambda self: self.env.user)
+    cycle_id = fields.Many2one("billing.cycle", readonly=True, index="btree_not_null", ondelete="restrict")
+    company_id = fields.Many2one("res.company", readonly=True, help="Of runs of a cycle.")
+    boundary = fields.Date(
+        string="Billed Until", readonly=True, help="The first day of the next period: what was before it is billed."
+    )
+    rehearsal = fields.Boolean(readonly=True, help="Worked out, and nothing written but this result.")
     client_ids = fields.One2many("billing.run.client", "run_id", string="Clients", readonly=True)
     stopped = fields.Boolean(readonly=True, copy=False, tracking=True)
+    reported = fields.Boolean(readonly=True, copy=False)
     state = fields.Selection(
         [("running", "Running"), ("stopped", "Stopped"), ("attention", "Needs Attention"), ("done", "Done")],
         compute="_compute_progress",
     )
-    count_total = fields.Integer(string="Drafts Planned", compute="_compute_progress")
+    count_total = fields.Integer(string="Clients Planned", compute="_compute_progress")
     count_done = fields.Integer(string="Done", compute="_compute_progress")
+    count_held = fields.Integer(string="Held", compute="_compute_progress")
     count_failed = fields.Integer(string="Failed", compute="_compute_progress")
     count_pending = fields.Integer(string="Remaining", compute="_compute_progress")
-    progress = fields.Float(compute="_compute_progress", help="Share of the planned drafts that is done or failed.")
+    count_flagged = fields.Integer(string="Flagged", compute="_compute_progress")
+    progress = fields.Float(compute="_compute_progress", help="Share of the planned clients that is worked off.")
+    rate = fields.Float(string="Clients per Minute", compute="_compute_rate", digits=(16, 1))
+    expected_end = fields.Datetime(compute="_compute_rate")
+    totals = fields.Html(compute="_compute_totals", sanitize=False)
 
-    @api.depends("client_ids.state", "stopped")
+    _one_period = models.UniqueIndex(
+        "(company_id, cycle_id, boundary) WHERE cycle_id IS NOT NULL AND rehearsal IS NOT TRUE",
+        "There is a run for this cycle and period already.",
+    )
+
+    @api.depends("client_ids.state", "client_ids.flag", "stopped")
     def _compute_progress(self):
-        counts = {}
-        for run, state, count in self.env["billing.run.client"]._read_group(
-            [("run_id", "in", self.ids)], ["run_id", "state"], ["__count"]
+        counts, flagged = {}, {}
+        for run, state, flag, count in self.env["billing.run.client"]._read_group(
+            [("run_id", "in", self.ids)], ["run_id", "state", "flag"], ["__count"]
         ):
-            counts.setdefault(run.id, {})[state] = count
+            of = counts.setdefault(run.id, {})
+            of[state] = of.get(state, 0) + count
+            if flag:
+                flagged[run.id] = flagged.get(run.id, 0) + count
         for run in self:
             of = counts.get(run.id, {})
             run.count_total = sum(of.values())
-            run.count_done = of.get("done", 0)
+            run.count_done = of.get("done", 0) + of.get("empty", 0)
+            run.count_held = of.get("held", 0)
             run.count_failed = of.get("failed", 0)
             run.count_pending = of.get("pending", 0)
-            run.progress = 100 * (run.count_done + run.count_failed) / run.count_total if run.count_total else 0
+            run.count_flagged = flagged.get(run.id, 0)
+            run.progress = 100 * (run.count_total - run.count_pending) / run.count_total if run.count_total else 0
             if run.count_pending:
                 run.state = "stopped" if run.stopped else "running"
             else:
-                run.state = "attention" if run.count_failed else "done"
+                run.state = "attention" if run.count_failed or run.count_held else "done"
+
+    @api.depends("client_ids.worked_on")
+    def _compute_rate(self):
+        """How fast it goes, by the clients of the last ten minutes, and when it will be through at that pace."""
+        now = fields.Datetime.now()
+        since = fields.Datetime.subtract(now, minutes=10)
+        worked = {
+            run: (count, first)
+            for run, count, first in self.env["billing.run.client"]._read_group(
+                [("run_id", "in", self.ids), ("worked_on", ">=", since)], ["run_id"], ["__count", "worked_on:min"]
+            )
+        }
+        for run in self:
+            count, first = worked.get(run, (0, now))
+            minutes = max((now - first).total_seconds() / 60, 1 / 60)
+            run.rate = count / minutes if run.count_pending else 0
+            run.expected_end = (
+                fields.Datetime.add(now, minutes=run.count_pending / run.rate)
+                if run.rate and run.state == "running"
+                else False
+            )
+
+    @api.depends("client_ids.details")
+    def _compute_totals(self):
+        """What the run came to, by product and by tax, in the company's currency."""
+        for run in self:
+            parts = {"items": {}, "taxes": {}}
+            for client in run.client_ids.filtered("details"):
+                for part, sums in parts.items():
+                    for label, amount in client.details.get(part, {}).items():
+                        sums[label] = sums.get(label, 0) + amount
+            run.totals = self.env["ir.qweb"]._render(
+                "invoice_portal.run_totals",
+                {
+                    "run": run,
+                    "currency": (run.company_id or self.env.company).currency_id,
+                    "total": sum(run.client_ids.mapped("amount")),
+                    "previous": sum(run.client_ids.mapped("previous_amount")),
+                    **{part: sorted(sums.items(), key=lambda item: -abs(item[1])) for part, sums in parts.items()},
+                },
+            )
+
+    @api.depends("name", "cycle_id", "boundary", "rehearsal")
+    def _compute_display_name(self):
+        for run in self:
+            parts = [run.name]
+            if run.rehearsal:
+                parts.append(self.env._("rehearsal"))
+            if run.cycle_id:
+                parts.append(f"{run.cycle_id.name} → {format_date(self.env, run.boundary)}")
+            run.display_name = " · ".join(parts)
 
     # -- planning -----------------------------------------------------------------------------------------------------
 
@@ -93,8 +170,87 @@ class BillingRun(models.Model):
         )
         charges.invalidate_recordset(["run_client_id"])
 
+    @api.model
+    def _of_cycle(self, cycle, company, boundary):
+        """The run of this cycle and period: the one there is, or a new one."""
+        found = self.search(
+            [
+                ("cycle_id", "=", cycle.id),
+                ("company_id", "=", company.id),
+                ("boundary", "=", boundary),
+                ("rehearsal", "=", False),
+            ]
+        )
+        if found:
+            return found
+        try:
+            with self.env.cr.savepoint():
+                return self.create({"cycle_id": cycle.id, "company_id": company.id, "boundary": boundary})
+        except UniqueViolation as error:
+            raise UserError(self.env._("Somebody else has just started this run: see Runs.")) from error
+
+    @api.model
+    def _rehearse(self, cycle, company):
+        """A run of the period that ends next, or that ended and is not billed, in which nothing is written."""
+        due = cycle._due_clients(company, grace=False)
+        if due:
+            boundary, clients = max(due.items())
+        else:
+            boundary = cycle._next_boundary(fields.Date.context_today(self))
+            clients = (
+                self.env["res.partner"]
+                .with_company(company)
+                .search([("billing_cycle_id", "=", cycle.id), ("parent_id", "=", False)], order="id")
+            )
+        if not clients:
+            raise UserError(cycle._nothing_due())
+        run = self.create(
+            {"cycle_id": cycle.id, "company_id": company.id, "boundary": boundary, "rehearsal": True}
+        )._plan_clients(clients)
+        run._wake()
+        return run
+
+    def _plan_clients(self, clients):
+        self.ensure_one()
+        self.env["billing.run.client"].create(
+            [
+                {
+                    "run_id": self.id,
+                    "company_id": self.company_id.id,
+                    "partner_id": client_id,
+                    "currency_id": self.company_id.currency_id.id,
+                }
+                for client_id in clients._ids
+            ]
+        )
+        return self
+
     def _wake(self):
-        self.env.ref("invoice_portal.ir_cron_billing_run")._trigger()
+        self.env.ref("invoice_portal.ir_cron_billing_run").sudo()._trigger()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _report_if_done(self):
+        """Tell the billing managers once how a run of a cycle went, and the owners of clients which ones failed."""
+        for run in self.filtered(lambda run: run.cycle_id and not run.reported and not run.count_pending):
+            run.reported = True
+            managers = self.env.ref("invoice_portal.group_billing_manager").all_user_ids.filtered(
+                lambda user, run=run: run.company_id in user.company_ids and user.active
+            )
+            run.with_context(lang=run.user_id.lang).message_post(
+                body=self.env["ir.qweb"]._render("invoice_portal.run_report", {"run": run}),
+                subject=self.env._("Billing run %s", run.display_name),
+                partner_ids=managers.partner_id.ids,
+                subtype_xmlid="mail.mt_note",
+            )
+            failed = run.client_ids.filtered(lambda client: client.state == "failed")
+            for owner, clients in failed.grouped(lambda client, run=run: client._owner()).items():
+                run.activity_schedule(
+                    "mail.mail_activity_data_todo",
+                    summary=self.env._("%s clients could not be billed", len(clients)),
+                    note=self.env["ir.qweb"]._render("invoice_portal.run_failures", {"clients": clients}),
+                    user_id=owner.id,
+                )
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 
@@ -114,9 +270,36 @@ class BillingRun(models.Model):
         failed._retry()
         self.action_resume()
 
+    def action_finalize(self):
+        """Review is over: ask before finalizing all drafts of this run."""
+        return self._drafts().action_billing_finalize()
+
+    def action_finalize_unflagged(self):
+        """Ask before finalizing the drafts of all clients that nothing is unusual about."""
+        return self._drafts(self.client_ids.filtered(lambda client: not client.flag)).action_billing_finalize()
+
+    def _drafts(self, clients=None):
+        drafts = (self.client_ids if clients is None else clients).move_ids.filtered(lambda move: move.state == "draft")
+        if not drafts:
+            raise UserError(self.env._("This run has no drafts left to finalize."))
+        return drafts
+
     def action_open_invoices(self):
         self.ensure_one()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
         return dict(
-            action, domain=[("id", "in", self.client_ids.move_id.ids)], context={"default_move_type": "out_invoice"}
+            action,
+            domain=[("billing_run_client_id.run_id", "=", self.id)],
+            context={"default_move_type": "out_invoice"},
         )
+
+    def action_open_clients(self):
+        """The result, client by client: to filter, group, and export."""
+        self.ensure_one()
+        action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_run_clients")
+        return dict(action, name=self.display_name, domain=[("run_id", "=", self.id)])
+
+    def action_start_for_real(self):
+        """Bill what was rehearsed."""
+        self.ensure_one()
+        return self.cycle_id.with_company(self.company_id).action_run_now()

@@ -5,16 +5,20 @@ from psycopg2 import OperationalError, errors
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, LockError, MissingError, UserError, ValidationError
 
+from ..tools.undone import undone
+
 _logger = logging.getLogger(__name__)
 
 # Clients per transaction: large enough that a call of `create` pays, small enough to lose little when it fails.
 BATCH = 20
+# What a rehearsal keeps of a client when everything else is undone.
+RESULT = ("state", "reason", "amount", "charge_count", "details", "previous_amount", "change", "flag")
 # Rounds that a batch may lose to a conflict with somebody else's transaction before the job leaves it to the next time.
 CONFLICT_ROUNDS = 8
 
 
 class BillingRunClient(models.Model):
-    """One planned draft of a run: one client, company, currency and, where so set, project."""
+    """One client of a run: of a selection of charges also one company, currency and, where so set, project."""
 
     _name = "billing.run.client"
     _description = "Client of a Billing Run"
@@ -30,15 +34,28 @@ class BillingRunClient(models.Model):
     charge_count = fields.Integer(string="Charges Planned", readonly=True)
     amount = fields.Monetary(string="Amount Planned", readonly=True)
     state = fields.Selection(
-        [("pending", "Waiting"), ("done", "Drafted"), ("failed", "Failed")],
+        [
+            ("pending", "Waiting"),
+            ("done", "Billed"),
+            ("empty", "Nothing to Bill"),
+            ("held", "Held"),
+            ("failed", "Failed"),
+        ],
         required=True,
         default="pending",
         readonly=True,
     )
-    reason = fields.Text(readonly=True, help="Why it failed.")
-    move_id = fields.Many2one(
-        "account.move", string="Invoice", readonly=True, index="btree_not_null", ondelete="set null"
+    reason = fields.Text(readonly=True, help="Why it failed, or is held.")
+    worked_on = fields.Datetime(readonly=True)
+    move_ids = fields.One2many("account.move", "billing_run_client_id", string="Invoices", readonly=True)
+    previous_amount = fields.Monetary(readonly=True, help="Of the same client in the run before.")
+    change = fields.Float(string="Change (%)", readonly=True, aggregator=None)
+    flag = fields.Selection(
+        [("new", "New"), ("gone", "Gone"), ("up", "Much more"), ("down", "Much less")],
+        readonly=True,
+        help="What is unusual, compared with the run before.",
     )
+    details = fields.Json(readonly=True)
 
     _pending_idx = models.Index("(run_id, id) WHERE state = 'pending'")
     _one_draft = models.UniqueIndex(
@@ -70,6 +87,7 @@ class BillingRunClient(models.Model):
             if not commit(len(taken)):
                 break
             conflicts = 0
+        self.env["billing.run"].search([("cycle_id", "!=", False), ("reported", "=", False)])._report_if_done()
 
     @api.model
     def _get_pending_domain(self):
@@ -90,20 +108,36 @@ class BillingRunClient(models.Model):
             return taken
         try:
             with self.env.cr.savepoint():
-                taken._draft()
+                taken._work()
         except OperationalError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, it is somebody's; the next lines find whose
             self.env.invalidate_all()
             for client in taken:
-                client._draft_or_park()
+                client._work_or_park()
+        taken.worked_on = fields.Datetime.now()
         return taken
 
-    def _draft_or_park(self):
-        """Draft for one client; on failure keep the reason, so that the others proceed."""
+    def _work(self):
+        if self.run_id.rehearsal:
+            self._rehearse()
+        else:
+            self._draft()
+            self._compare()
+            self._finish()
+
+    def _work_or_park(self):
+        """Bill one client; on failure keep the reason, so that the others proceed. A draft that cannot be finalized
+        is kept: it is there to be mended."""
+        if self.run_id.rehearsal:
+            self._attempt(self._rehearse)
+        elif self._attempt(lambda: (self._draft(), self._compare())):
+            self._attempt(self._finish)
+
+    def _attempt(self, step):
         try:
             with self.env.cr.savepoint():
-                self._draft()
+                step()
         except OperationalError:
             raise
         except (AccessError, LockError, MissingError, UserError, ValidationError) as error:
@@ -113,35 +147,210 @@ class BillingRunClient(models.Model):
             _logger.exception("Billing run: client %s failed", self.partner_id.id)
             self.env.invalidate_all()
             self._park(self.env._("Unexpected: %(kind)s: %(error)s", kind=type(error).__name__, error=error))
+        else:
+            return True
+        return False
 
     def _park(self, reason):
         self.write({"state": "failed", "reason": reason})
+
+    def _owner(self):
+        """Who looks after a client that could not be billed."""
+        managers = self.env.ref("invoice_portal.group_billing_manager").all_user_ids
+        for user in (self.partner_id.user_id, self.run_id.user_id, *managers):
+            if user.active and user.has_group("invoice_portal.group_billing_user"):
+                return user
+        return self.run_id.user_id
+
+    # -- drafting -----------------------------------------------------------------------------------------------------
+
+    def _collect(self):
+        """The charges of each of these: those planned with it; of a cycle, all that are open and of its period, after
+        those were made that recur."""
+        starter = self.run_id.user_id
+        by_plan = self.filtered(lambda client: not client.run_id.cycle_id)
+        found = by_plan.with_user(starter).charge_ids.grouped(lambda charge: charge.run_client_id.id)
+        if by_cycle := self - by_plan:
+            for (company, boundary), clients in by_cycle.grouped(
+                lambda client: (client.company_id, client.run_id.boundary)
+            ).items():
+                partners = clients.partner_id.with_company(company)
+                partners._billing_make_charges(company, boundary)
+                charges = (
+                    self.env["billing.charge"]
+                    .with_user(starter)
+                    .with_context(allowed_company_ids=company.ids)
+                    .search(partners._get_billing_due_domain(company, boundary), order="id")
+                )
+                by_partner = charges.grouped("partner_id")
+                for client in clients:
+                    found[client.id] = by_partner.get(client.partner_id, charges.browse())
+        return found
 
     def _draft(self):
         """Draft from the charges as they are now: what was billed, discarded or put on hold since is left out."""
         plan, owners, reasons = {}, {}, {}
         as_starter = self.with_user(self.run_id.user_id).with_context(allowed_company_ids=self.company_id.ids)
-        by_client = as_starter.charge_ids.grouped(lambda charge: charge.run_client_id.id)
+        collected = self._collect()
         for client in self:
-            charges = by_client.get(client.id, as_starter.charge_ids.browse())
+            charges = as_starter.env["billing.charge"].browse(collected.get(client.id, self.env["billing.charge"])._ids)
             mine, reasons[client] = charges._draft_plan(run_client=client)
             for key in mine:
                 plan[key] = mine[key]
                 owners[key] = client
         drafts = as_starter.env["account.move"]._billing_create_from_charges(plan)
+        drafted = {}
         for key, draft in drafts.items():
-            owners[key].write({"state": "done", "reason": False, "move_id": draft.id})
-        for client in self.filtered(lambda client: client.state == "pending"):
-            client._settle_empty(reasons[client])
+            drafted[owners[key]] = drafted.get(owners[key], draft.browse()) | draft
+        for client, moves in drafted.items():
+            moves.sudo().billing_run_client_id = client
+            client.write({"state": "done", "reason": client._in_words(reasons[client])})
+        for client in self - self.browse().union(*drafted):
+            client._settle_empty(collected.get(client.id, self.env["billing.charge"]), reasons[client])
 
-    def _settle_empty(self, left_out):
-        """Nothing was left to draft: done where it was billed otherwise, failed where somebody should look."""
-        if all(charge.state in ("drafted", "invoiced", "discarded") for charge in self.charge_ids):
-            self.write({"state": "done", "reason": self.env._("Billed otherwise in the meantime.")})
-        else:
-            self._park(
-                "\n".join(self.env._("%(reason)s: %(count)s", reason=r, count=len(c)) for r, c in left_out.items())
+    def _in_words(self, left_out):
+        return (
+            "\n".join(
+                self.env._("%(reason)s: %(count)s", reason=reason, count=len(charges))
+                for reason, charges in left_out.items()
             )
+            or False
+        )
+
+    def _settle_empty(self, charges, left_out):
+        """Nothing was left to draft: nothing was there, it was billed otherwise, or somebody should look."""
+        if self.move_ids.filtered(lambda move: move.state != "cancel"):
+            self.write({"state": "done", "reason": False})
+        elif not charges:
+            self.write({"state": "empty", "reason": False})
+        elif all(charge.state in ("drafted", "invoiced", "discarded") for charge in charges):
+            self.write({"state": "done", "reason": self.env._("Billed otherwise in the meantime.")})
+        elif self.partner_id.with_company(self.company_id).billing_blocked:
+            self.write({"state": "held", "reason": self._in_words(left_out)})
+        else:
+            self._park(self._in_words(left_out))
+
+    # -- comparing ----------------------------------------------------------------------------------------------------
+
+    def _compare(self):
+        """Note what it came to, and what is unusual about it beside the run before."""
+        previous = self._previous_amounts()
+        for client in self.filtered("run_id.cycle_id"):
+            details, amount = client._measure()
+            before = previous.get(client.partner_id.id)
+            client.write(
+                {
+                    "amount": amount,
+                    "charge_count": len(client.move_ids.billing_charge_ids),
+                    "details": details,
+                    "previous_amount": before or 0,
+                    "change": 100 * (amount - before) / before if before else 0,
+                    "flag": client._flag(amount, before),
+                }
+            )
+
+    def _previous_amounts(self):
+        """`{client id: amount}` of the last run of the same cycle before this one; nothing for who was not in it."""
+        run = self.run_id[:1]
+        if not run.cycle_id:
+            return {}
+        before = self.env["billing.run"].search(
+            [
+                ("cycle_id", "=", run.cycle_id.id),
+                ("company_id", "=", run.company_id.id),
+                ("boundary", "<", run.boundary),
+                ("rehearsal", "=", False),
+            ],
+            order="boundary desc",
+            limit=1,
+        )
+        rows = self.search_fetch(
+            [("run_id", "=", before.id), ("partner_id", "in", self.partner_id.ids)], ["partner_id", "amount"]
+        )
+        return {row.partner_id.id: row.amount for row in rows}
+
+    def _measure(self):
+        """What the invoices of this client came to: by item and by tax, and in all, in the company's currency."""
+        items, taxes = {}, {}
+        moves = self.move_ids.filtered(lambda move: move.state != "cancel")
+        for line in moves.line_ids:
+            if line.display_type == "product":
+                label = line.product_id.display_name or self.env._("Without product")
+                items[label] = items.get(label, 0) - line.balance
+            elif line.display_type == "tax":
+                label = line.tax_line_id.name
+                taxes[label] = taxes.get(label, 0) - line.balance
+        return {"items": items, "taxes": taxes}, sum(moves.mapped("amount_total_signed"))
+
+    def _flag(self, amount, before):
+        """What is unusual, if the company wants to know. Nobody is new in the first run."""
+        threshold = self.company_id.billing_review_threshold
+        if not threshold or before is None and not self._has_history():
+            return False
+        if not before:
+            return "new" if amount else False
+        if not amount:
+            return "gone"
+        change = 100 * (amount - before) / abs(before)
+        if abs(change) < threshold:
+            return False
+        return "up" if change > 0 else "down"
+
+    def _flag_in_words(self):
+        return {
+            "new": self.env._("new in this cycle"),
+            "gone": self.env._("nothing to bill any more"),
+            "up": self.env._("%.1f %% more than last time", self.change),
+            "down": self.env._("%.1f %% less than last time", -self.change),
+        }[self.flag]
+
+    def _has_history(self):
+        run = self.run_id
+        return bool(
+            self.env["billing.run"].search_count(
+                [
+                    ("cycle_id", "=", run.cycle_id.id),
+                    ("company_id", "=", run.company_id.id),
+                    ("boundary", "<", run.boundary),
+                    ("rehearsal", "=", False),
+                ],
+                limit=1,
+            )
+        )
+
+    # -- after the draft ----------------------------------------------------------------------------------------------
+
+    def _finish(self):
+        """Do with the drafts what their cycle says. What is unusual waits for a person, where so wished."""
+        after = self.run_id.cycle_id.after
+        if after not in ("finalize", "send"):
+            return
+        drafted = self.filtered(lambda client: client.state == "done")
+        held = drafted.filtered(lambda client: client.flag and client.company_id.billing_hold_flagged)
+        for client in held:
+            client.write({"state": "held", "reason": self.env._("For review: %s", client._flag_in_words())})
+        (drafted - held)._finalize()
+
+    def _finalize(self):
+        user = self.run_id.user_id
+        moves = self.move_ids.with_user(user).with_context(allowed_company_ids=self.company_id.ids)
+        moves.filtered(lambda move: move.state == "draft")._billing_finalize()
+        if self.run_id.cycle_id.after == "send":
+            self.env["account.move"].browse(moves.ids).with_user(user)._billing_queue_where_possible()
+
+    # -- rehearsing ---------------------------------------------------------------------------------------------------
+
+    def _rehearse(self):
+        """Do it all up to the drafts, note what it came to, and undo it."""
+        results = {}
+        quiet = self.with_context(tracking_disable=True, mail_create_nolog=True, mail_notrack=True)
+        with undone(self.env):
+            quiet._draft()
+            quiet._compare()
+            for client in quiet:
+                results[client.id] = {fname: client[fname] for fname in RESULT}
+        for client in self:
+            client.write(results[client.id])
 
     def _retry(self):
         self.write({"state": "pending", "reason": False})
@@ -151,6 +360,15 @@ class BillingRunClient(models.Model):
         self._retry()
         self.run_id.action_resume()
 
-    def action_open_invoice(self):
+    def action_release(self):
+        """Reviewed: go on with what is held, as the cycle says."""
+        held = self.filtered(lambda client: client.state == "held")
+        for client in held.filtered("move_ids"):
+            client.write({"state": "done", "reason": False})
+            client._finalize()
+        (held - held.filtered("move_ids"))._retry()
+        held.run_id._wake()
+
+    def action_open_invoices(self):
         self.ensure_one()
-        return self.move_id._get_records_action(name=self.env._("Invoice"))
+        return self.move_ids._get_records_action(name=self.env._("Invoices"))

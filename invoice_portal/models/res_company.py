@@ -22,6 +22,15 @@ class ResCompany(models.Model):
         translate=True,
         help="Put on each new invoice, in the client's language. Each client can have its own.",
     )
+    billing_review_threshold = fields.Float(
+        string="Unusual from",
+        help="Clients whose invoice differs by at least so many percent from the run before are flagged, and those who "
+        "are new or gone. Zero: nobody is.",
+    )
+    billing_hold_flagged = fields.Boolean(
+        string="Hold what is unusual",
+        help="Drafts of flagged clients wait for a person, also where their cycle finalizes by itself.",
+    )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
         string="PDF engine",

@@ -8,3 +8,5 @@ class ResConfigSettings(models.TransientModel):
     billing_ready_mail = fields.Boolean(related="company_id.billing_ready_mail", readonly=False)
     billing_note = fields.Html(related="company_id.billing_note", readonly=False)
     billing_pdf_engine = fields.Selection(related="company_id.billing_pdf_engine", required=True, readonly=False)
+    billing_review_threshold = fields.Float(related="company_id.billing_review_threshold", readonly=False)
+    billing_hold_flagged = fields.Boolean(related="company_id.billing_hold_flagged", readonly=False)

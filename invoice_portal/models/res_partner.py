@@ -4,6 +4,8 @@ from odoo import api, fields, models
 CLIENT_FIELDS = [
     "billing_blocked",
     "billing_blocked_reason",
+    "billing_cycle_id",
+    "billing_cycle_start",
     "billing_email_bcc",
     "billing_email_cc",
     "billing_email_to",

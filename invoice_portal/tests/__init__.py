@@ -3,6 +3,7 @@ from . import (
     test_case,
     test_charge,
     test_compose,
+    test_cycle,
     test_demo,
     test_discount,
     test_document,

@@ -51,6 +51,7 @@ OPEN_FIELDS = {
     "billing_email_custom",
     "billing_email_to",
     "billing_note_typed",
+    "billing_run_client_id",
     "billing_terms_typed",
     "checked",
     "inalterable_hash",

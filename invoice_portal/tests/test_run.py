@@ -44,8 +44,8 @@ class TestRun(BillingCommon):
         self.assertEqual((run.state, run.count_done, run.progress), ("done", len(self.clients), 100))
         self.assertEqual(set(self.charges.mapped("state")), {"drafted"})
         self.assertEqual(len(self.charges.invoice_id), len(self.clients))
-        self.assertEqual(run.client_ids.move_id, self.charges.invoice_id)
-        self.assertEqual(run.client_ids.move_id.invoice_user_id, self.biller)
+        self.assertEqual(run.client_ids.move_ids, self.charges.invoice_id)
+        self.assertEqual(run.client_ids.move_ids.invoice_user_id, self.biller)
 
     def test_what_is_planned_is_not_drafted_by_anybody_else(self):
         run = self._start()
@@ -120,7 +120,7 @@ class TestRun(BillingCommon):
         priced.price_unit = 5
         self._work()
         by_client = run.client_ids.grouped("partner_id")
-        self.assertEqual(by_client[held].state, "failed")
+        self.assertEqual(by_client[held].state, "held")
         self.assertIn("Billing on hold", by_client[held].reason)
         self.assertEqual((by_client[self.clients[1]].state, discarded.state), ("done", "discarded"))
         self.assertEqual(priced.invoice_line_id.price_unit, 5)
@@ -128,7 +128,7 @@ class TestRun(BillingCommon):
     def test_each_drafts_in_the_name_of_who_started_the_run(self):
         run = self._start()
         self._work()
-        self.assertEqual(run.client_ids.move_id.create_uid, self.biller)
+        self.assertEqual(run.client_ids.move_ids.create_uid, self.biller)
 
     def test_what_is_done_is_not_done_again(self):
         run = self._start()

@@ -1,1 +1,1 @@
-from . import addresses, grant, local_time, pdf, smtp
+from . import addresses, grant, local_time, pdf, periods, smtp, undone

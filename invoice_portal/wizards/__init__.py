@@ -6,6 +6,7 @@ from . import (
     billing_delete,
     billing_draft,
     billing_finalize,
+    billing_generate,
     billing_send,
     billing_void,
 )
