@@ -4,7 +4,7 @@ from freezegun import freeze_time
 from psycopg2.errors import CheckViolation, UniqueViolation
 
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import tagged
+from odoo.tests import Form, tagged
 from odoo.tools import mute_logger
 
 from .common import BillingCommon
@@ -243,7 +243,7 @@ class TestCycleAfter(CycleCommon):
 
         def refusing(moves):
             if self.client.id in moves.partner_id.ids:
-                raise UserError("The journal is closed")
+                raise UserError(moves.env._("The journal is closed"))
             return finalize(moves)
 
         with patch.object(self.env.registry["account.move"], "_billing_finalize", refusing):
@@ -385,6 +385,12 @@ class TestRehearsal(CycleCommon):
         later = self._new_charge("Later", date="2026-03-20")
         wizard = self.env["billing.generate"].browse(self.client.action_billing_generate()["res_id"])
         self.assertIn("Hosting", wizard.summary)
+        with Form(wizard) as form:
+            form.until = "2026-03-25"
+            self.assertIn("Later", form.summary)
+            form.until = "2026-03-11"
+            self.assertNotIn("Later", form.summary)
+            self.assertEqual(form.partner_id, self.client)
         self.assertEqual(charge.state, "open")
         wizard.action_confirm()
         self.assertEqual((charge.state, later.state), ("drafted", "open"))

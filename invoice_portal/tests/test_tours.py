@@ -1,7 +1,9 @@
+from odoo import fields
 from odoo.tests import HttpCase, tagged
 from odoo.tools import html2plaintext
 
 from .common import BillingCommon
+from .test_cycle import CycleCommon
 from .test_send import SendCommon
 
 
@@ -51,3 +53,20 @@ class TestBillACase(SendCommon, HttpCase):
         self.assertNotIn(b"audit@firm.example", self.sink.messages[0]["raw"])
         self.authenticate(client.login, client.login)
         self.assertIn(invoice.name, self.url_open("/my/invoices").text)
+
+
+@tagged("post_install", "-at_install")
+class TestMonthEnd(CycleCommon, HttpCase):
+    def test_from_the_client_s_cycle_to_finalized_invoices(self):
+        last_month = fields.Date.subtract(fields.Date.today().replace(day=1), days=10)
+        charge = self._new_charge("Hosting", 100, date=last_month)
+        self.start_tour("/odoo", "billing_cycle_choose", login=self.biller.login)
+        self.assertEqual(self.client.billing_cycle_id, self.monthly)
+        self.client.billing_cycle_start = last_month
+        self.start_tour("/odoo", "billing_cycle_rehearse", login=self.biller.login)
+        self._job("run")
+        self.assertEqual(charge.state, "open")
+        self.start_tour("/odoo", "billing_cycle_compare", login=self.biller.login)
+        self._job("run")
+        self.start_tour("/odoo", "billing_cycle_review", login=self.biller.login)
+        self.assertTrue(charge.invoice_id.billing_locked)

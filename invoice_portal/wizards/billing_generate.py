@@ -11,8 +11,9 @@ class BillingGenerate(models.TransientModel):
     partner_id = fields.Many2one("res.partner", string="Client", required=True, readonly=True)
     draft = fields.Boolean(readonly=True)
     until = fields.Date(required=True, help="What recurs and is due by this day is billed, and all charges up to it.")
-    summary = fields.Html(compute="_compute_summary", sanitize=False)
-    has_lines = fields.Boolean(compute="_compute_summary")
+    # Stored: working it out writes and takes back, which a request that only reads may not.
+    summary = fields.Html(compute="_compute_summary", store=True, sanitize=False)
+    has_lines = fields.Boolean(compute="_compute_summary", store=True)
 
     @api.model
     def _open(self, client, draft):
