@@ -87,7 +87,12 @@ class BillingRunClient(models.Model):
             if not commit(len(taken)):
                 break
             conflicts = 0
-        self.env["billing.run"].search([("cycle_id", "!=", False), ("reported", "=", False)])._report_if_done()
+        try:
+            unreported = self.env["billing.run"].search([("cycle_id", "!=", False), ("reported", "=", False)])
+            unreported.try_lock_for_update()._report_if_done()
+        except errors.SerializationFailure:
+            # Another worker reports it.
+            self.env.cr.rollback()
 
     @api.model
     def _get_pending_domain(self):
