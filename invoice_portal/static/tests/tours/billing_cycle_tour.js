@@ -33,7 +33,11 @@ tours.add("billing_cycle_rehearse", {
 tours.add("billing_cycle_compare", {
     url: "/odoo/billing-runs",
     steps: () => [
-        {content: "Open the rehearsal", trigger: ".o_data_row td[name=display_name]:contains('rehearsal')", run: "click"},
+        {
+            content: "Open the rehearsal",
+            trigger: ".o_data_row td[name=display_name]:contains('rehearsal')",
+            run: "click",
+        },
         {content: "What it would come to", trigger: ".o_data_row:contains('Acme'):contains('115.00')"},
         {content: "By item and by tax", trigger: ".nav-link:contains('Totals')", run: "click"},
         {content: "The total", trigger: "div[name=totals] tfoot:contains('115.00')"},
@@ -48,7 +52,11 @@ tours.add("billing_cycle_compare", {
 tours.add("billing_cycle_review", {
     url: "/odoo/billing-runs",
     steps: () => [
-        {content: "Open the run", trigger: ".o_data_row td[name=display_name]:not(:contains('rehearsal'))", run: "click"},
+        {
+            content: "Open the run",
+            trigger: ".o_data_row td[name=display_name]:not(:contains('rehearsal'))",
+            run: "click",
+        },
         {content: "The client is billed", trigger: ".o_data_row:contains('Acme'):contains('Billed')"},
         {content: "Finalize all", trigger: "button[name=action_finalize]", run: "click"},
         {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
