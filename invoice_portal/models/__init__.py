@@ -23,6 +23,7 @@ from . import (
     billing_run,
     billing_run_client,
     ir_actions_report,
+    ir_attachment,
     mail_mail,
     project_project,
     project_task,

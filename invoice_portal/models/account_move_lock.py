@@ -112,7 +112,7 @@ class AccountMove(models.Model):
     def write(self, vals):
         if vals.keys() & OWN_FIELDS and not is_granted(self.env):
             raise UserError(self.env._("An invoice is locked by finalizing it and voided by *Void*, not by hand."))
-        touched = vals.keys() & LOCKED_FIELDS
+        touched = vals.keys() & self._billing_locked_fields()
         for move in self.filtered("billing_locked") if touched else self:
             if any(move._billing_would_change(vals, fname) for fname in touched):
                 raise UserError(move._billing_locked_message())
@@ -122,6 +122,12 @@ class AccountMove(models.Model):
         to_lock = self.filtered(lambda move: move._billing_locks_when_posted())
         super(AccountMove, to_lock).write(dict(vals, billing_locked=True))
         return super(AccountMove, self - to_lock).write(vals)
+
+    @api.model
+    def _billing_locked_fields(self):
+        """What no longer changes: also every document that is kept with the invoice, which is what the client got."""
+        documents = {fname for fname, field in self._fields.items() if field.type == "binary" and field.attachment}
+        return LOCKED_FIELDS | documents
 
     @api.private
     def _billing_mark_void(self, reversal, reason):

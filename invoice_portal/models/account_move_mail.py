@@ -55,19 +55,43 @@ class AccountMove(models.Model):
 
     def _billing_default_addresses(self):
         self.ensure_one()
+        return {line: text for line, (text, _source) in self._billing_default_lines().items()}
+
+    def _billing_default_lines(self):
+        """`{line: (text, whose it is in words)}`. Elevated: whoever sends need not be allowed to edit these."""
         project, client = self.billing_project_id.sudo(), self.commercial_partner_id.sudo()
-        lines = {line: project[f"billing_email_{line}"] or client[f"billing_email_{line}"] or "" for line in LINES}
-        if not lines["to"]:
+        lines = {}
+        for line in LINES:
+            if project[f"billing_email_{line}"]:
+                lines[line] = project[f"billing_email_{line}"], self.env._("project %s", project.name)
+            else:
+                text = client[f"billing_email_{line}"] or ""
+                lines[line] = text, self.env._("client %s", client.display_name or "")
+        if not lines["to"][0]:
             contact = self.partner_id if self.partner_id.email else client
-            lines["to"] = contact.email_formatted or ""
+            lines["to"] = self._billing_contact_line(contact), lines["to"][1]
         return lines
+
+    @api.model
+    def _billing_contact_line(self, contact):
+        """The address of a contact; Odoo lets people type several into the one field."""
+        good, wrong = addresses.parse(contact.email)
+        named = [addresses.Address(address.name or contact.name or "", address.email) for address in good]
+        return ", ".join(filter(None, [addresses.joined(named), *wrong]))
 
     def _billing_default_source(self):
         """Whose addresses the default ones are, in words."""
         self.ensure_one()
-        if self.billing_project_id.sudo().billing_email_to:
-            return self.env._("project %s", self.billing_project_id.sudo().name)
-        return self.env._("client %s", self.commercial_partner_id.display_name or "")
+        sources = {}
+        for line, (text, source) in self._billing_default_lines().items():
+            if text:
+                sources.setdefault(source, []).append(line.capitalize())
+        if len(sources) == 1:
+            return next(iter(sources))
+        return ", ".join(
+            self.env._("%(lines)s of %(owner)s", lines="/".join(lines), owner=source)
+            for source, lines in sources.items()
+        )
 
     @api.depends("billing_project_id", "partner_id", "commercial_partner_id")
     def _compute_billing_email_default(self):
@@ -217,3 +241,27 @@ class AccountMove(models.Model):
         if not failed:
             raise UserError(self.env._("Everybody was reached."))
         return failed.action_send_again()
+
+    def action_billing_send_to_others(self):
+        """Open the Send dialog for those only who did not get it, to correct their addresses."""
+        self.ensure_one()
+        self._billing_check_staff()
+        failed = self.billing_recipient_ids.filtered(
+            lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
+        )
+        lines = {
+            line: addresses.joined(
+                addresses.Address(item.name or "", item.email)
+                for item in failed.filtered(lambda r, k=line: r.kind == k)
+            )
+            for line in LINES
+        }
+        if not lines["to"]:
+            # Somebody has to be addressed: who should have got a copy gets the mail.
+            lines.update({"to": lines["cc"] or lines["bcc"], "cc": "", "bcc": lines["bcc"] if lines["cc"] else ""})
+        action = self.action_send_and_print()
+        context = {f"default_billing_{line}": text for line, text in lines.items()}
+        return dict(
+            action,
+            context={**action["context"], **context, "default_billing_address_mode": "custom", "billing_once": True},
+        )

@@ -110,6 +110,7 @@ class BillingMail(models.Model):
                 ]
                 seen.update(address.email for address in good)
             vals["recipient_ids"] = recipients
+            vals["subject"] = self._one_line(vals.get("subject"))
             prepared.append(vals)
         mails = self.create(prepared)
         mails._own_attachments()
@@ -119,8 +120,13 @@ class BillingMail(models.Model):
     def _fill(self, values):
         """Take over text and attachments of a mail that was queued before they were made."""
         self.ensure_one()
-        self.write({**values, "state": "waiting"})
+        self.write({**values, "subject": self._one_line(values["subject"]), "state": "waiting"})
         self._own_attachments()
+
+    @api.model
+    def _one_line(self, subject):
+        """A header has no line breaks; a server would refuse the mail for ever."""
+        return " ".join((subject or "").split())
 
     def _own_attachments(self):
         for mail in self:

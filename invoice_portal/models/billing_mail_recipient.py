@@ -13,7 +13,7 @@ class BillingMailRecipient(models.Model):
     _order = "mail_id desc, id"
     _rec_name = "email"
 
-    mail_id = fields.Many2one("billing.mail", required=True, index=True, ondelete="cascade")
+    mail_id = fields.Many2one("billing.mail", string="Message", required=True, index=True, ondelete="cascade")
     move_id = fields.Many2one(related="mail_id.move_id", string="Invoice", store=True, index=True)
     company_id = fields.Many2one(related="mail_id.company_id", store=True)
     partner_id = fields.Many2one(related="mail_id.partner_id", string="Client", store=True)
@@ -74,7 +74,16 @@ class BillingMailRecipient(models.Model):
         """Send it again to those of the same mail who were not reached, and to nobody who was."""
         self._check_staff()
         self.sudo().mail_id._send_again()
-        return True
+        # The mail leaves after this request is committed and before it is answered: read again, the page knows.
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "info",
+                "message": self.env._("Tried again. What the mail server said stands beside each address."),
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
 
     def action_dismiss(self):
         """Nothing more is to be done about these: take them off the list of what was not delivered."""
@@ -85,7 +94,8 @@ class BillingMailRecipient(models.Model):
     def action_send_otherwise(self):
         """Open the Send dialog of the invoice, to send it to another address."""
         self.ensure_one()
-        return self.move_id.action_send_and_print()
+        self._check_staff()
+        return self.move_id.action_billing_send_to_others()
 
     def action_open_invoice(self):
         self.ensure_one()

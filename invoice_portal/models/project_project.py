@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import AccessError, ValidationError
 from odoo.fields import Domain
 
 # What open charges of the project's cases follow. A client that was missing makes finished cases billable.
@@ -19,12 +19,14 @@ class ProjectProject(models.Model):
     billing_partner_id = fields.Many2one(
         "res.partner",
         string="Bill To",
+        tracking=True,
         groups="base.group_user",
         check_company=True,
         help="Who pays for the cases of this project. Empty: the project's customer.",
     )
     billing_contact_id = fields.Many2one(
         "res.partner",
+        tracking=True,
         groups="base.group_user",
         check_company=True,
         help="To whom and where invoices of this project go. Empty: the client's invoice address.",
@@ -78,11 +80,27 @@ class ProjectProject(models.Model):
                 )
 
     def write(self, vals):
+        self._check_billing_staff_writes(vals)
         result = super().write(vals)
         if changed := set().union(*(FOLLOWED.get(fname, ()) for fname in vals)):
             Task = self.env["project.task"]
             Task.search(Domain("project_id", "in", self.ids) & Task._billing_priced_domain())._billing_sync(changed)
         return result
+
+    def _check_billing_staff_writes(self, vals):
+        """Billing staff say whom a project is billed to. Everything else of it is the project managers'."""
+        user = self.env.user
+        if self.env.su or user.has_group("project.group_project_manager"):
+            return
+        if foreign := [fname for fname in vals if not fname.startswith("billing_")]:
+            raise AccessError(
+                self.env._(
+                    "Billing staff may edit the Billing tab of a project only, not “%s”.",
+                    self._fields[foreign[0]]._description_string(self.env)
+                    if foreign[0] in self._fields
+                    else foreign[0],
+                )
+            )
 
     def action_billing_draft(self):
         charges = self.env["billing.charge"].search([("project_id", "in", self.ids), ("state", "=", "open")])

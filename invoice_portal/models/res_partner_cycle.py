@@ -37,7 +37,10 @@ class ResPartner(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         partners = super().create(vals_list)
-        partners.filtered(lambda partner: partner.billing_cycle_id and not partner.billing_cycle_start)._start_cycle()
+        # Elevated to look, as contacts are created by visitors, too, who may not see these fields.
+        started = partners.sudo().filtered(lambda one: one.billing_cycle_id and not one.billing_cycle_start)
+        if started:
+            started._start_cycle()
         return partners
 
     def write(self, vals):

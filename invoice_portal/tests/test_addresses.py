@@ -14,6 +14,7 @@ class TestAddresses(BaseCase):
                 '"Doe, Ann" <ann@b.example>, Ben <BEN@b.example>',
                 ['"Doe, Ann" <ann@b.example>', '"Ben" <ben@b.example>'],
             ),
+            ('"Bike@Home" <a@b.example>', ['"Bike@Home" <a@b.example>']),
             ("o'brien+tag@b.example", ["o'brien+tag@b.example"]),
             ("info@münchen.example", ["info@xn--mnchen-3ya.example"]),
             ("a@b.example, A@B.example", ["a@b.example"]),
@@ -41,6 +42,8 @@ class TestAddresses(BaseCase):
             "jörg@b.example",
             'a"b@c.example',
             "a@b.example>",
+            "Anna <a@b.example> Bob <b@b.example>",
+            "a@b.example <b@b.example>",
         ):
             with self.subTest(text=text):
                 good, wrong = addresses.parse(text)

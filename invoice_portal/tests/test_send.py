@@ -155,6 +155,23 @@ class TestSendAddresses(SendCommon):
         self._send(self._finalized())
         self.assertEqual(self.sink.messages[0]["to"], [self.client.email])
 
+    def test_a_contact_with_several_addresses_gets_it_at_all_of_them(self):
+        self.client.email = "a@two.example, b@two.example"
+        self._send(self._finalized())
+        self.assertEqual(self.sink.messages[0]["to"], ["a@two.example", "b@two.example"])
+
+    def test_the_dialog_says_whose_addresses_these_are(self):
+        self.project.sudo().billing_email_bcc = "audit@firm.example"
+        with self._dialog(self._finalized(self._new_charge(project_id=self.project.id))) as form:
+            self.assertEqual(form.billing_default_source, "To of client Acme, Bcc of project Acme website")
+
+    def test_a_subject_of_several_lines_is_one_line(self):
+        with self._dialog(self._finalized()) as form:
+            form.subject = "One\nBcc: x@evil.example"
+        form.record.action_send_and_print()
+        self.assertEqual(self.sink.messages[0]["message"]["Subject"], "One Bcc: x@evil.example")
+        self.assertEqual(self.sink.messages[0]["to"], [self.client.email])
+
     def test_a_new_default_counts_for_invoices_made_before(self):
         invoice = self._finalized()
         self.client.billing_email_to = "new@client.example"
@@ -260,6 +277,22 @@ class TestSendOutcome(SendCommon):
         with self.assertRaisesRegex(UserError, "Nobody is left"):
             mail.recipient_ids.action_send_again()
         self.assertEqual(len(self.sink.messages), 1)
+
+    @mute_logger(*QUIET)
+    def test_another_address_is_asked_for_those_only_who_got_nothing(self):
+        invoice = self._finalized()
+        self.sink.refuse["ben@client.example"] = "550 unknown"
+        mail = self._send(invoice, to="ann@client.example, ben@client.example", cc="cleo@client.example")
+        self.sink.messages.clear()
+        failed = mail.recipient_ids.filtered(lambda recipient: recipient.state == "refused")
+        action = failed.action_send_otherwise()
+        with Form(self.env[action["res_model"]].with_context(**action["context"])) as form:
+            self.assertEqual((form.billing_to, form.billing_cc, form.billing_bcc), ("ben@client.example", "", ""))
+            form.billing_to = "benedict@client.example"
+        form.record.action_send_and_print()
+        self.assertEqual([taken["to"] for taken in self.sink.messages], [["benedict@client.example"]])
+        self.assertFalse(invoice.billing_undelivered)
+        self.assertIn("ann@client.example", invoice.billing_email_to, "for the next time everybody is remembered")
 
     @mute_logger(*QUIET)
     def test_later_is_tried_later_and_gives_up_at_last(self):
@@ -523,3 +556,54 @@ class TestSendSecurity(SendCommon):
             mail.with_user(self.biller).write({"state": "waiting"})
         with self.assertRaises(AccessError):
             self.env["billing.mail"].with_user(self.biller).create({"move_id": mail.move_id.id})
+
+    def test_only_billing_staff_says_where_invoices_go(self):
+        for groups in ("project.group_project_manager,base.group_partner_manager", "base.group_user"):
+            user = self._new_user(f"other{len(groups)}", groups)
+            for record in (self.client, self.project):
+                with self.subTest(groups=groups, record=record):
+                    with self.assertRaises(AccessError):
+                        record.with_user(user).write({"billing_email_bcc": "me@evil.example"})
+                    with self.assertRaises(AccessError):
+                        record.with_user(user).read(["billing_email_bcc"])
+        contact = self.env["res.partner"].with_user(
+            self._new_user("sales", "base.group_user,base.group_partner_manager")
+        )
+        self.assertTrue(contact.create({"name": "Ann", "parent_id": self.client.id}), "others still edit contacts")
+
+    def test_billing_staff_edits_the_billing_of_a_project_and_nothing_else(self):
+        project = self.project.with_user(self.biller)
+        project.write({"billing_email_to": "team@client.example", "billing_partner_id": self.client.id})
+        with self.assertRaisesRegex(AccessError, "Billing tab"):
+            project.name = "Mine"
+        self.assertLessEqual(
+            {"billing_partner_id", "billing_contact_id", "billing_email_to", "billing_email_cc", "billing_email_bcc"},
+            project._track_get_fields(),
+            "who sends invoices elsewhere is named in the chatter",
+        )
+
+    def test_the_document_that_was_sent_is_not_replaced(self):
+        invoice = self._finalized()
+        self._send(invoice)
+        document = invoice.sudo().invoice_pdf_report_id
+        bookkeeper = self._new_user("book", "account.group_account_manager")
+        for user in (self.biller, bookkeeper):
+            with self.subTest(user=user.login):
+                for call in (
+                    lambda move: move.write({"invoice_pdf_report_file": "QUFBQQ=="}),
+                    lambda move: move.write({"invoice_pdf_report_file": False}),
+                    lambda move: move.env["ir.attachment"].browse(document.id).write({"raw": b"AAAA"}),
+                    lambda move: move.env["ir.attachment"].browse(document.id).unlink(),
+                    lambda move: move.env["ir.attachment"].create(
+                        {
+                            "name": "x.pdf",
+                            "raw": b"AAAA",
+                            "res_model": "account.move",
+                            "res_id": move.id,
+                            "res_field": "invoice_pdf_report_file",
+                        }
+                    ),
+                ):
+                    with self.assertRaises(UserError):
+                        call(invoice.with_user(user))
+        self.assertEqual(invoice.sudo().invoice_pdf_report_id, document)

@@ -31,9 +31,12 @@ def parse(text):
         if not piece:
             continue
         named = _NAMED.match(piece)
-        email = normalize(named["email"] if named else piece)
+        written = named["name"].strip() if named else ""
+        quoted = len(written) > 1 and written[0] == written[-1] == '"'
+        # An address where the name should be is one that lacks its comma: its reader must not be lost silently.
+        email = None if "@" in written and not quoted else normalize(named["email"] if named else piece)
         if email:
-            name = named["name"].strip().removeprefix('"').removesuffix('"').replace('\\"', '"') if named else ""
+            name = written[1:-1].replace('\\"', '"') if quoted else written
             good.setdefault(email, Address("".join(filter(str.isprintable, name)), email))
         else:
             wrong.append(piece)

@@ -18,7 +18,7 @@ class AccountMoveSendWizard(models.TransientModel):
         readonly=False,
     )
     billing_default_source = fields.Char(compute="_compute_billing_default_source")
-    billing_to = fields.Char(string="To", compute="_compute_billing_lines", store=True, readonly=False)
+    billing_to = fields.Char(string="To (Addresses)", compute="_compute_billing_lines", store=True, readonly=False)
     billing_cc = fields.Char(string="Cc", compute="_compute_billing_lines", store=True, readonly=False)
     billing_bcc = fields.Char(string="Bcc", compute="_compute_billing_lines", store=True, readonly=False)
     billing_problem = fields.Char(compute="_compute_billing_problem")
@@ -111,7 +111,9 @@ class AccountMoveSendWizard(models.TransientModel):
         return super().action_send_and_print(allow_fallback_pdf=allow_fallback_pdf)
 
     def _billing_keep_addresses(self):
-        """The invoice remembers where it was sent to instead, for the next time."""
+        """The invoice remembers where it was sent to instead, for the next time. Not so where only some were missed."""
+        if self.env.context.get("billing_once"):
+            return
         custom = self.billing_address_mode == "custom"
         lines = self._billing_typed() if custom else dict.fromkeys(LINES, False)
         self.move_id.write({"billing_email_custom": custom, **{f"billing_email_{line}": lines[line] for line in LINES}})
