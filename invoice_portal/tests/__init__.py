@@ -11,6 +11,7 @@ from . import (
     test_lock,
     test_number,
     test_pdf,
+    test_periods,
     test_run,
     test_send,
     test_status,
