@@ -334,9 +334,11 @@ class AccountMoveLine(models.Model):
 
     def _billing_document_period(self):
         start, end = self.billing_period_start, self.billing_period_end
+        period = format_date(self.env, start or end)
         if start and end and start != end:
-            return f"{format_date(self.env, start)} – {format_date(self.env, end)}"
-        return format_date(self.env, start or end)
+            period = f"{format_date(self.env, start)} – {format_date(self.env, end)}"
+        # Subscriptions name the period in the text; it is said once.
+        return "" if period in (self.name or "") else period
 
 
 class AccountMoveSend(models.AbstractModel):

@@ -12,6 +12,7 @@ LOCKED_LINE_FIELDS = {
     "balance",
     "billing_charge_id",
     "billing_overall_discount",
+    "billing_package_id",
     "billing_period_end",
     "billing_period_start",
     "collapse_composition",

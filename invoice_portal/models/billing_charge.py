@@ -279,9 +279,15 @@ class BillingCharge(models.Model):
             if partner:
                 address = partner.browse(partner.address_get(["invoice"])["invoice"])
                 position = position._get_fiscal_position(address)
-            for product, charges in of_client.grouped("product_id").items():
-                taxes = product.taxes_id._filter_taxes_by_company(company) if product else company.account_sale_tax_id
+            for taxes, charges in of_client.grouped(lambda charge: charge._taxes_before_mapping()).items():
                 charges.tax_ids = position.map_tax(taxes)
+
+    def _taxes_before_mapping(self):
+        """The company's taxes, before the client's fiscal position."""
+        self.ensure_one()
+        if not self.product_id:
+            return self.company_id.account_sale_tax_id
+        return self.product_id.taxes_id._filter_taxes_by_company(self.company_id)
 
     @api.depends("quantity", "price_unit", "discount", "currency_id")
     def _compute_amount(self):

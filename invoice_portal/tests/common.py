@@ -123,6 +123,12 @@ class BillingCommon(AccountTestInvoicingCommon):
         )
 
     @classmethod
+    def _new_package(cls, name="Hosting", price=100.0, **values):
+        return cls.env["billing.package"].create(
+            {"name": name, "product_id": cls.product_a.id, "price_unit": price, **values}
+        )
+
+    @classmethod
     def _draft(cls, charges):
         """The drafts that these charges make."""
         plan, _left_out = charges._draft_plan()

@@ -236,6 +236,7 @@ class TestLockedFields(LockCommon):
             "balance": -1,
             "billing_charge_id": self._new_charge().id,
             "billing_overall_discount": True,
+            "billing_package_id": self._new_package().id,
             "billing_period_end": "2020-01-01",
             "billing_period_start": "2020-01-01",
             "collapse_composition": True,

@@ -8,5 +8,6 @@ from . import (
     billing_finalize,
     billing_generate,
     billing_send,
+    billing_subscription_change,
     billing_void,
 )

@@ -1,0 +1,333 @@
+from typing import Any, NamedTuple
+
+from psycopg2.errors import UniqueViolation
+
+from odoo import api, models
+from odoo.tools import SQL, format_date
+from odoo.tools.misc import formatLang
+
+from ..tools.grant import granted
+from ..tools.periods import Phase, Segment, periods, share
+
+# The number of the setup fee among the charges of the first period; those of the period itself count from 0.
+SETUP = -1
+
+
+class Terms(NamedTuple):
+    """What decides the price of a day."""
+
+    package: Any
+    quantity: float
+    price: float
+    discount: float
+    paused: bool
+    timing: str
+    proration: str
+
+
+class Asked(NamedTuple):
+    """What a period costs from one day to another."""
+
+    segment: Segment
+    amount: float
+    is_whole: bool
+
+
+class Charged(NamedTuple):
+    """What the charges of a period asked for already: per package, and the number of the next one."""
+
+    amounts: dict
+    next_part: int
+    setup: bool
+
+
+class BillingSubscription(models.Model):
+    """Which charges a subscription makes: for each period what its terms ask for, less what was asked for before."""
+
+    _inherit = "billing.subscription"
+
+    def _make_charges(self, until):
+        """Charge all periods that are due by the day `until`, and the difference where terms changed since.
+
+        What was charged is read from the charges themselves, so calling it again charges nothing again. Who is called at
+        the same moment as somebody else loses against the database's unique index, and leaves it to them.
+
+        :return: the new charges
+        """
+        charges = self.env["billing.charge"]
+        asked = self._preview_charges(until)
+        try:
+            return self._insert_charges(asked)
+        except UniqueViolation:
+            self.env.invalidate_all()
+        by_subscription = {}
+        for values in asked:
+            by_subscription.setdefault(values["subscription_id"], []).append(values)
+        for of_one in by_subscription.values():
+            try:
+                charges += self._insert_charges(of_one)
+            except UniqueViolation:
+                self.env.invalidate_all()
+        return charges
+
+    @api.model
+    def _insert_charges(self, asked):
+        """All of these, or none: raises where one of them is there already."""
+        with self.env.cr.savepoint():
+            return granted(self.env["billing.charge"]).create(asked).with_env(self.env)
+
+    def _preview_charges(self, until):
+        """The values of all charges that `_make_charges` would make now. Reads only."""
+        charged = self._charged()
+        return [
+            values
+            for subscription in self.with_context(active_test=False)
+            for values in subscription._prepare_charges(until, charged.get(subscription.id, {}))
+        ]
+
+    def _charged(self):
+        """What was charged, by subscription and first day of the period, whatever became of the charges since."""
+        self.env["billing.charge"].flush_model()
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT subscription_id, subscription_period, package_id,
+                       sum(CASE WHEN subscription_part = %(setup)s THEN 0 ELSE subscription_amount END),
+                       max(subscription_part), min(subscription_part) = %(setup)s
+                  FROM billing_charge
+                 WHERE subscription_id IN %(ids)s
+              GROUP BY subscription_id, subscription_period, package_id
+                """,
+                setup=SETUP,
+                ids=self._ids or (None,),
+            )
+        )
+        charged = {}
+        for subscription, first, package, amount, part, setup in rows:
+            of_period = charged.setdefault(subscription, {}).get(first, Charged({}, 0, False))
+            charged[subscription][first] = Charged(
+                {**of_period.amounts, package: amount},
+                max(of_period.next_part, part + 1),
+                of_period.setup or setup,
+            )
+        return charged
+
+    # -- what is asked for --------------------------------------------------------------------------------------------
+
+    def _prepare_charges(self, until, charged):
+        self.ensure_one()
+        subscription = self.with_company(self.company_id).with_context(lang=self.partner_id.lang or self.env.lang)
+        prepared = subscription._prepare_setup_charge(until, charged)
+        # Periods charged ahead of `until` are looked at, too: what changed in them is corrected as soon as possible.
+        horizon = max(until, *charged) if charged else until
+        gone = dict(charged)
+        for period in subscription._periods(horizon):
+            before = gone.pop(period.first, None)
+            if before and before.next_part:
+                prepared += subscription._prepare_corrections(until, period.first, period, before)
+            elif subscription._is_due(period, until):
+                prepared += subscription._prepare_period(period)
+        for first, before in gone.items():
+            prepared += subscription._prepare_corrections(until, first, None, before)
+        return prepared
+
+    def _periods(self, until):
+        """The periods that begin by `until`. The trial is a period of its own, for which nothing is agreed."""
+        phases = [
+            Phase(
+                phase.date_from,
+                phase._grid(),
+                Terms(
+                    phase.package_id,
+                    phase.quantity,
+                    phase.price_unit,
+                    phase.discount,
+                    phase.paused,
+                    phase.timing,
+                    phase.proration,
+                ),
+            )
+            for phase in self.phase_ids.sorted("date_from")
+        ]
+        paid = self._first_paid_day()
+        if paid != self.date_start:
+            in_force = [phase for phase in phases if phase.start <= paid][-1]
+            phases = [
+                Phase(self.date_start, None, None),
+                in_force._replace(start=paid),
+                *(phase for phase in phases if phase.start > paid),
+            ]
+        return periods(phases, until, self.date_end or None)
+
+    def _is_due(self, period, until):
+        """Terms on the first day decide for the whole period."""
+        terms = period.segments[0].terms
+        if terms is None:
+            return False
+        return period.first <= until if terms.timing == "advance" else period.last < until
+
+    def _asked_for(self, period):
+        """What a period costs by the terms as they are now, part by part. Pauses and trials cost nothing."""
+        lead = period.segments[0].terms
+        if lead is None:
+            return []
+        segments = period.segments
+        if lead.proration == "none":
+            segments = [Segment(period.first, period.last, lead)]
+        asked = []
+        for segment in segments:
+            terms = segment.terms
+            if terms.paused or not terms.price:
+                continue
+            total = self.currency_id.round(terms.quantity * terms.price * (1 - terms.discount / 100))
+            whole = lead.proration == "none" or (segment.first, segment.last) == (period.whole_first, period.whole_last)
+            if not whole:
+                total = float(
+                    share(
+                        total,
+                        period.whole_first,
+                        period.whole_last,
+                        segment.first,
+                        segment.last,
+                        self.currency_id.rounding,
+                    )
+                )
+            asked.append(Asked(segment, total, whole))
+        return asked
+
+    # -- values -------------------------------------------------------------------------------------------------------
+
+    def _prepare_setup_charge(self, until, charged):
+        ends_unused = self.date_end and self.date_end < self.date_start
+        done = any(of_period.setup for of_period in charged.values())
+        if not self.setup_fee or ends_unused or self.date_start > until or done:
+            return []
+        package = self._phase_on(self.date_start).package_id
+        return [
+            self._prepare_charge(
+                package,
+                self.date_start,
+                SETUP,
+                self.currency_id.round(self.setup_fee),
+                name=self.env._("%s, setup", self._package_label(package)),
+                date=self.date_start,
+            )
+        ]
+
+    def _prepare_period(self, period):
+        return [self._prepare_segment(period, asked, part) for part, asked in enumerate(self._asked_for(period))]
+
+    def _prepare_segment(self, period, asked, part):
+        first, last, terms = asked.segment
+        label = self._package_label(terms.package)
+        date = first if terms.timing == "advance" else last
+        values = {"quantity": terms.quantity, "price_unit": terms.price, "discount": terms.discount}
+        if not asked.is_whole:
+            values = {"quantity": 1, "price_unit": asked.amount}
+            label = self.env._(
+                "%(what)s, %(days)s of %(all)s days",
+                what=self._times(terms),
+                days=(last - first).days + 1,
+                all=(period.whole_last - period.whole_first).days + 1,
+            )
+        return self._prepare_charge(
+            terms.package,
+            period.first,
+            part,
+            asked.amount,
+            name=f"{label}\n{terms.package._period_label(first, last)}",
+            date=date,
+            period_start=first,
+            period_end=last,
+            **values,
+        )
+
+    def _prepare_corrections(self, until, first, period, before):
+        """One charge per package over what is asked for now and was not before. It may be a credit."""
+        asked = self._asked_for(period) if period else []
+        amounts = dict.fromkeys(before.amounts, 0)
+        for part in asked:
+            package = part.segment.terms.package.id
+            amounts[package] = amounts.get(package, 0) + part.amount
+        prepared = []
+        for package_id, amount in amounts.items():
+            difference = self.currency_id.round(amount - (before.amounts.get(package_id) or 0))
+            if self.currency_id.is_zero(difference):
+                continue
+            package = self.env["billing.package"].browse(package_id)
+            prepared.append(
+                self._prepare_charge(
+                    package,
+                    first,
+                    before.next_part + len(prepared),
+                    difference,
+                    name=self._correction_label(package, first, period),
+                    date=min(until, self._today()) if until >= first else first,
+                    period_start=first,
+                    period_end=period.last if period else first,
+                )
+            )
+        return prepared
+
+    def _prepare_charge(self, package, first, part, amount, **values):
+        """To be extended by what has more to say on a charge."""
+        self.ensure_one()
+        return {
+            "origin": "subscription",
+            "company_id": self.company_id.id,
+            "partner_id": self.partner_id.id,
+            "project_id": self.project_id.id,
+            "currency_id": self.currency_id.id,
+            "package_id": package.id,
+            "product_id": package.product_id.id,
+            "quantity": 1,
+            "price_unit": amount,
+            "discount": 0,
+            "period_start": False,
+            "period_end": False,
+            "subscription_id": self.id,
+            "subscription_period": first,
+            "subscription_part": part,
+            "subscription_amount": amount,
+            **values,
+        }
+
+    # -- words --------------------------------------------------------------------------------------------------------
+
+    def _package_label(self, package):
+        label, newline, more = package._label(self.env.lang).partition("\n")
+        return ", ".join(filter(None, (label, self.reference))) + newline + more
+
+    def _times(self, terms):
+        label = self._package_label(terms.package)
+        if terms.quantity == 1:
+            return label
+        return f"{self._quantity_label(terms.quantity)} × {label}"
+
+    def _quantity_label(self, quantity):
+        return str(int(quantity)) if quantity == int(quantity) else formatLang(self.env, quantity, dp="Product Unit")
+
+    def _day_label(self, day):
+        return format_date(self.env, day)
+
+    def _correction_label(self, package, first, period):
+        """What is corrected, and why: how the period looks by now."""
+        label = self.env._("Adjustment: %s", self._package_label(package))
+        if not period:
+            return "\n".join((label, self.env._("no longer billed from %s", self._day_label(first))))
+        parts = []
+        for segment in period.segments:
+            days = package._period_label(segment.first, segment.last)
+            if segment.terms is None:
+                parts.append(self.env._("%s free", days))
+            elif segment.terms.paused:
+                parts.append(self.env._("%s paused", days))
+            else:
+                parts.append(f"{days} {self._terms_label(segment.terms)}")
+        if period.last != period.whole_last:
+            parts.append(self.env._("ended on %s", self._day_label(period.last)))
+        return "\n".join((label, "; ".join(parts)))
+
+    def _terms_label(self, terms):
+        price = self.currency_id.format(terms.price * (1 - terms.discount / 100))
+        return f"{self._quantity_label(terms.quantity)} × {terms.package._label(self.env.lang).partition(chr(10))[0]}, {price}"

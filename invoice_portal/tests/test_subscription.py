@@ -1,0 +1,490 @@
+from unittest.mock import patch
+
+from freezegun import freeze_time
+from psycopg2 import IntegrityError
+
+from odoo import Command
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.tests import Form, tagged
+from odoo.tools import mute_logger
+
+from ..tools.periods import ONE_DAY
+from .common import BillingCommon
+
+
+class SubscriptionCommon(BillingCommon):
+    """A client that has 3 × Hosting at 31.00 a month, prorated by day."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.package = cls._new_package(price=31.0, quantity=3)
+        cls.bigger = cls._new_package("Big hosting", price=62.0)
+
+    @classmethod
+    def _subscribe(cls, start="2026-01-01", package=None, **values):
+        package = package or cls.package
+        return cls.env["billing.subscription"].create(
+            {
+                "partner_id": cls.client.id,
+                "date_start": start,
+                "package_id": package.id,
+                "quantity": package.quantity,
+                "price_unit": package.price_unit,
+                **values,
+            }
+        )
+
+    def _charge(self, subscription, until):
+        return subscription._make_charges(self._date(until))
+
+    def assertCharges(self, charges, *expected):
+        """:param expected: amount, first and last day, in the order of the days"""
+        found = [
+            (charge.amount, str(charge.period_start), str(charge.period_end))
+            for charge in charges.sorted(lambda charge: (charge.period_start, charge.subscription_part, charge.id))
+        ]
+        self.assertEqual(found, list(expected))
+
+    def assertAsked(self, subscription, amount):
+        """All that was ever charged."""
+        self.assertAlmostEqual(sum(subscription.charge_ids.mapped("subscription_amount")), amount, 2)
+
+
+@tagged("post_install", "-at_install")
+@freeze_time("2026-01-15 12:00:00")
+class TestSubscription(SubscriptionCommon):
+    # -- what is due --------------------------------------------------------------------------------------------------
+
+    def test_in_advance_a_period_is_charged_when_it_begins(self):
+        subscription = self._subscribe()
+        self.assertFalse(self._charge(subscription, "2025-12-31"))
+        charge = self._charge(subscription, "2026-01-01")
+        self.assertCharges(charge, (93, "2026-01-01", "2026-01-31"))
+        self.assertEqual((charge.quantity, charge.price_unit, charge.origin), (3, 31, "subscription"))
+        self.assertEqual(charge.name, "Hosting\n01/01/2026 – 01/31/2026")
+        self.assertEqual((charge.product_id, charge.tax_ids), (self.product_a, self.tax_sale_a))
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+        self.assertCharges(
+            self._charge(subscription, "2026-03-01"), (93, "2026-02-01", "2026-02-28"), (93, "2026-03-01", "2026-03-31")
+        )
+
+    def test_in_arrears_a_period_is_charged_when_it_is_over(self):
+        subscription = self._subscribe(package=self._new_package(timing="arrears"))
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+        charge = self._charge(subscription, "2026-02-01")
+        self.assertCharges(charge, (100, "2026-01-01", "2026-01-31"))
+        self.assertEqual(charge.date, self._date("2026-01-31"))
+
+    def test_running_twice_charges_once(self):
+        subscription = self._subscribe(setup_fee=10)
+        self.assertEqual(len(self._charge(subscription, "2026-03-15")), 4)
+        for until in ("2026-03-15", "2026-01-01", "2026-03-31"):
+            self.assertFalse(self._charge(subscription, until))
+
+    def test_the_preview_is_what_is_made(self):
+        subscription = self._subscribe(setup_fee=10)
+        until = self._date("2026-02-20")
+        preview = subscription._preview_charges(until)
+        self.assertFalse(subscription.charge_ids)
+        made = subscription._make_charges(until)
+        self.assertEqual(
+            [(values["name"], values["subscription_amount"]) for values in preview],
+            [(charge.name, charge.amount) for charge in made],
+        )
+
+    def test_many_subscriptions_cost_few_queries(self):
+        def queries(number):
+            subscriptions = self.env["billing.subscription"].union(*(self._subscribe() for _ in range(number)))
+            self.env.flush_all()
+            self.env.invalidate_all()
+            before = self.env.cr.sql_log_count
+            subscriptions._preview_charges(self._date("2026-06-01"))
+            return self.env.cr.sql_log_count - before
+
+        queries(1)
+        self.assertLessEqual(queries(30), queries(2))
+
+    def test_an_unbilled_end_and_a_stub_at_the_start_are_prorated(self):
+        subscription = self._subscribe("2026-01-22", anchor_day=1, date_end="2026-02-14")
+        charges = self._charge(subscription, "2026-03-01")
+        self.assertCharges(charges, (30, "2026-01-22", "2026-01-31"), (46.5, "2026-02-01", "2026-02-14"))
+        stub = charges.sorted("period_start")[0]
+        self.assertEqual((stub.quantity, stub.price_unit), (1, 30))
+        self.assertEqual(stub.name, "3 × Hosting, 10 of 31 days\n01/22/2026 – 01/31/2026")
+
+    def test_without_proration_a_part_costs_the_whole(self):
+        subscription = self._subscribe(
+            "2026-01-22", package=self._new_package(proration="none"), anchor_day=1, date_end="2026-02-14"
+        )
+        self.assertCharges(
+            self._charge(subscription, "2026-03-01"),
+            (100, "2026-01-22", "2026-01-31"),
+            (100, "2026-02-01", "2026-02-14"),
+        )
+
+    def test_the_31st(self):
+        subscription = self._subscribe("2026-01-31")
+        charges = self._charge(subscription, "2026-03-31")
+        self.assertEqual(
+            [str(day) for day in charges.mapped("period_start")], ["2026-01-31", "2026-02-28", "2026-03-31"]
+        )
+
+    def test_a_billing_day_of_the_client_is_a_hook(self):
+        with patch.object(
+            type(self.env["billing.subscription"]), "_prepare_anchor", lambda self, partner, start: start.replace(day=5)
+        ):
+            subscription = self._subscribe("2026-01-22")
+        self.assertEqual(subscription.phase_ids.anchor_date, self._date("2026-01-05"))
+        self.assertEqual(self._charge(subscription, "2026-01-22").period_end, self._date("2026-02-04"))
+
+    # -- trial, setup fee ---------------------------------------------------------------------------------------------
+
+    def test_a_trial_is_free_and_periods_begin_after_it(self):
+        package = self._new_package(trial_days=14, setup_fee=25)
+        with Form(self.env["billing.subscription"]) as form:
+            form.partner_id = self.client
+            form.date_start = "2026-01-10"
+            form.package_id = package
+            self.assertEqual((str(form.trial_end), form.setup_fee), ("2026-01-23", 25))
+        subscription = form.save()
+        self.assertEqual(subscription.state, "trial")
+        fee = self._charge(subscription, "2026-01-23")
+        self.assertEqual((fee.amount, fee.subscription_part, fee.name), (25, -1, "Hosting, setup"))
+        self.assertCharges(self._charge(subscription, "2026-02-20"), (100, "2026-01-24", "2026-02-23"))
+        self.assertFalse(self._charge(subscription, "2026-02-20"))
+
+    def test_the_setup_fee_comes_once_whatever_becomes_of_it(self):
+        subscription = self._subscribe(setup_fee=25)
+        fee = self._charge(subscription, "2026-01-01").filtered(lambda charge: charge.subscription_part == -1)
+        fee.action_discard()
+        self._charge(subscription, "2026-05-01")
+        self.assertEqual(len(subscription.charge_ids.filtered(lambda charge: charge.subscription_part == -1)), 1)
+
+    def test_cancelled_before_the_start_nothing_is_charged(self):
+        subscription = self._subscribe("2026-02-01", setup_fee=25)
+        subscription._cancel(self._date("2026-01-15"))
+        self.assertFalse(self._charge(subscription, "2026-04-01"))
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def _change(self, subscription, day, **values):
+        phase = subscription._phase_on(self._date(day))
+        return subscription._change(
+            self._date(day),
+            values.get("package", phase.package_id),
+            values.get("quantity", phase.quantity),
+            values.get("price", phase.price_unit),
+            values.get("discount", phase.discount),
+        )
+
+    def test_more_in_the_middle_of_a_charged_period_costs_the_difference(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        self._change(subscription, "2026-01-22", quantity=5)
+        correction = self._charge(subscription, "2026-01-15")
+        self.assertCharges(correction, (20, "2026-01-01", "2026-01-31"))
+        self.assertIn("5 × Hosting", correction.name)
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+        self.assertCharges(self._charge(subscription, "2026-02-01"), (155, "2026-02-01", "2026-02-28"))
+
+    def test_less_in_the_middle_of_a_charged_period_gives_the_difference_back(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        self._change(subscription, "2026-01-22", quantity=1)
+        self.assertCharges(self._charge(subscription, "2026-01-15"), (-20, "2026-01-01", "2026-01-31"))
+
+    def test_a_change_before_charging_splits_the_period(self):
+        subscription = self._subscribe()
+        self._change(subscription, "2026-01-22", quantity=5)
+        self.assertCharges(
+            self._charge(subscription, "2026-01-22"), (63, "2026-01-01", "2026-01-21"), (50, "2026-01-22", "2026-01-31")
+        )
+
+    def test_without_proration_a_change_waits_for_the_next_period(self):
+        subscription = self._subscribe(package=self._new_package(proration="none"))
+        self._charge(subscription, "2026-01-01")
+        self._change(subscription, "2026-01-22", quantity=5)
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+        self.assertCharges(self._charge(subscription, "2026-02-01"), (500, "2026-02-01", "2026-02-28"))
+
+    def test_another_package_gives_back_the_one_and_charges_the_other(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        self._change(subscription, "2026-01-22", package=self.bigger, quantity=1, price=62)
+        corrections = self._charge(subscription, "2026-01-15")
+        self.assertEqual(
+            {charge.package_id: charge.amount for charge in corrections}, {self.package: -30, self.bigger: 20}
+        )
+        self.assertFalse(self._charge(subscription, "2026-01-15"))
+
+    def test_another_interval_cuts_the_period_and_each_day_is_billed_once(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        yearly = self._new_package("Yearly", price=365, interval_unit="year")
+        self._change(subscription, "2026-01-11", package=yearly, quantity=1, price=365)
+        charges = self._charge(subscription, "2026-01-15")
+        self.assertCharges(charges, (-63, "2026-01-01", "2026-01-10"), (365, "2026-01-11", "2027-01-10"))
+        self.assertFalse(self._charge(subscription, "2027-01-10"))
+        self.assertAsked(subscription, 30 + 365)
+        days = [
+            period.first + number * ONE_DAY
+            for period in subscription._periods(self._date("2028-01-01"))
+            for number in range((period.last - period.first).days + 1)
+        ]
+        self.assertEqual(len(days), len(set(days)))
+        self.assertEqual(days[-1] - days[0], (len(days) - 1) * ONE_DAY)
+
+    def test_a_change_of_the_past_takes_back_periods_that_are_no_more(self):
+        subscription = self._subscribe("2025-11-01")
+        self._charge(subscription, "2026-01-15")
+        weekly = self._new_package("Weekly", price=7, interval_unit="week")
+        self._change(subscription, "2025-12-11", package=weekly, quantity=1, price=7)
+        self._charge(subscription, "2026-01-15")
+        # November whole, ten days of December, and each of the weeks that began since.
+        self.assertAsked(subscription, 93 + 30 + 6 * 7)
+        self.assertFalse(self._charge(subscription, "2026-01-15"))
+
+    def test_a_pause_gives_back_its_days_and_resuming_charges_the_rest(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        subscription._pause(self._date("2026-01-22"))
+        self.assertCharges(self._charge(subscription, "2026-01-15"), (-30, "2026-01-01", "2026-01-31"))
+        self.assertFalse(self._charge(subscription, "2026-02-20"))
+        subscription._resume(self._date("2026-02-15"))
+        self.assertCharges(self._charge(subscription, "2026-02-20"), (46.5, "2026-02-15", "2026-02-28"))
+        self.assertCharges(self._charge(subscription, "2026-03-01"), (93, "2026-03-01", "2026-03-31"))
+
+    def test_without_proration_a_pause_frees_the_periods_that_begin_in_it(self):
+        subscription = self._subscribe(package=self._new_package(proration="none"))
+        self._charge(subscription, "2026-01-01")
+        subscription._pause(self._date("2026-01-22"))
+        subscription._resume(self._date("2026-02-15"))
+        self.assertCharges(self._charge(subscription, "2026-03-01"), (100, "2026-03-01", "2026-03-31"))
+
+    def test_cancelling_now_gives_back_the_rest(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        subscription._cancel(self._date("2026-01-21"))
+        credit = self._charge(subscription, "2026-01-21")
+        self.assertCharges(credit, (-30, "2026-01-01", "2026-01-21"))
+        self.assertIn("ended on 01/21/2026", credit.name)
+        self.assertFalse(self._charge(subscription, "2026-06-01"))
+
+    def test_cancelling_takes_back_what_was_charged_ahead(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-03-01")
+        subscription._cancel(self._date("2026-01-31"))
+        self._charge(subscription, "2026-01-15")
+        self.assertAsked(subscription, 93)
+        self.assertFalse(self._charge(subscription, "2026-06-01"))
+
+    def test_planned_changes_follow_up_to_their_own(self):
+        subscription = self._subscribe()
+        subscription._pause(self._date("2026-03-01"))
+        subscription._resume(self._date("2026-04-01"))
+        self._change(subscription, "2026-02-01", quantity=5)
+        self.assertEqual(subscription.phase_ids.sorted("date_from").mapped("quantity"), [3, 5, 5, 5])
+        self._change(subscription, "2026-05-01", quantity=8)
+        self._change(subscription, "2026-02-15", quantity=6)
+        self.assertEqual(subscription.phase_ids.sorted("date_from").mapped("quantity"), [3, 5, 6, 6, 6, 8])
+        self.assertEqual(
+            subscription.phase_ids.sorted("date_from").mapped("paused"), [False, False, False, True, False, False]
+        )
+
+    def test_a_price_rises_by_percent_and_what_is_planned_with_it(self):
+        subscription = self._subscribe()
+        self._change(subscription, "2026-03-01", price=40)
+        subscription._raise_price(10, self._date("2026-02-01"))
+        self.assertEqual(subscription.phase_ids.sorted("date_from").mapped("price_unit"), [31, 34.1, 44])
+        self.assertIn("+10 % from 02/01/2026", subscription.message_ids[0].body)
+
+    def test_editing_the_package_changes_no_subscription(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        self.package.write({"price_unit": 1, "interval_unit": "year", "proration": "none", "timing": "arrears"})
+        self.assertCharges(self._charge(subscription, "2026-02-01"), (93, "2026-02-01", "2026-02-28"))
+
+    def test_terms_change_by_the_button_and_never_before_the_start_or_after_the_end(self):
+        subscription = self._subscribe(date_end="2026-02-28")
+        with self.assertRaisesRegex(UserError, "use the button"):
+            subscription.quantity = 7
+            subscription.flush_recordset()
+        with self.assertRaisesRegex(UserError, "cannot change before"):
+            subscription._pause(self._date("2025-12-31"))
+        with self.assertRaisesRegex(UserError, "nothing changes after"):
+            subscription._pause(self._date("2026-03-01"))
+        with self.assertRaisesRegex(UserError, "not paused"):
+            subscription._resume(self._date("2026-02-01"))
+
+    def test_the_start_moves_until_something_is_charged(self):
+        subscription = self._subscribe()
+        subscription.date_start = "2026-01-08"
+        self.assertEqual(subscription.phase_ids.date_from, self._date("2026-01-08"))
+        self.assertCharges(self._charge(subscription, "2026-01-08"), (93, "2026-01-08", "2026-02-07"))
+        with self.assertRaisesRegex(UserError, "has charges already"):
+            subscription.date_start = "2026-01-01"
+        with self.assertRaisesRegex(UserError, "Cancel it instead"):
+            subscription.unlink()
+
+    # -- its charges --------------------------------------------------------------------------------------------------
+
+    def test_what_was_discarded_does_not_come_back(self):
+        subscription = self._subscribe()
+        charge = self._charge(subscription, "2026-01-01")
+        with self.assertRaisesRegex(UserError, "discard it instead"):
+            charge.unlink()
+        charge.action_discard()
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+
+    def test_an_edited_charge_stays_as_it_is(self):
+        subscription = self._subscribe()
+        charge = self._charge(subscription, "2026-01-01")
+        charge.write({"quantity": 2, "price_unit": 20, "name": "Agreed by phone"})
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+        self._change(subscription, "2026-01-22", quantity=5)
+        self.assertEqual(self._charge(subscription, "2026-01-31").amount, 20)
+        self.assertEqual(charge.amount, 40)
+        with self.assertRaisesRegex(UserError, "stays with its package"):
+            charge.package_id = self.bigger
+
+    def test_only_a_subscription_says_what_it_charged(self):
+        subscription = self._subscribe()
+        charge = self._charge(subscription, "2026-01-01")
+        for values in ({"subscription_amount": 0}, {"subscription_period": "2026-02-01"}, {"subscription_id": False}):
+            with self.assertRaisesRegex(UserError, "Only a subscription"):
+                charge.write(values)
+            with self.assertRaisesRegex(UserError, "Only a subscription"):
+                self._new_charge(**values)
+
+    def test_the_database_refuses_a_second_charge_for_a_period(self):
+        charge = self._charge(self._subscribe(), "2026-01-01")
+        charge.action_discard()
+        with mute_logger("odoo.sql_db"), self.assertRaises(IntegrityError), self.env.cr.savepoint():
+            self.env.cr.execute(
+                """
+                INSERT INTO billing_charge (name, company_id, partner_id, currency_id, date, origin, subscription_id,
+                                            subscription_period, subscription_part, subscription_amount)
+                SELECT name, company_id, partner_id, currency_id, date, origin, subscription_id,
+                       subscription_period, subscription_part, 1
+                  FROM billing_charge WHERE id = %s
+                """,
+                [charge.id],
+            )
+
+    def test_losing_a_race_is_no_error(self):
+        """Somebody else charged one of them after we looked."""
+        lost, won = self._subscribe(), self._subscribe()
+        asked = (lost + won)._preview_charges(self._date("2026-01-01"))
+        self._charge(lost, "2026-01-01")
+        with mute_logger("odoo.sql_db"), patch.object(type(lost), "_preview_charges", lambda self, until: asked):
+            made = (lost + won)._make_charges(self._date("2026-01-01"))
+        self.assertEqual(made.subscription_id, won)
+        self.assertEqual((lost.charge_count, won.charge_count), (1, 1))
+
+    def test_charges_are_drafted_like_any_other(self):
+        subscription = self._subscribe(project_id=self.project.id, reference="shop.example")
+        invoice = self._draft(self._charge(subscription, "2026-02-01"))
+        self.assertEqual(invoice.amount_untaxed, 186)
+        self.assertEqual(invoice.billing_project_id, self.project)
+        self.assertTrue(invoice.invoice_line_ids[0].name.startswith("Hosting, shop.example\n"))
+
+    def test_two_currencies_and_the_taxes_of_the_clients_place(self):
+        euro = self.env.ref("base.EUR").sudo()
+        euro.active = True
+        self.package.price_ids = [Command.create({"currency_id": euro.id, "price_unit": 28})]
+        position = self.env["account.fiscal.position"].sudo().create({"name": "Abroad", "company_id": self.company.id})
+        self.tax_sale_b.sudo().write(
+            {"fiscal_position_ids": [Command.link(position.id)], "original_tax_ids": self.tax_sale_a}
+        )
+        abroad = self._new_client("Far", property_account_position_id=position.id)
+        with Form(self.env["billing.subscription"].with_context(default_currency_id=euro.id)) as form:
+            form.partner_id = abroad
+            form.date_start = "2026-01-01"
+            form.package_id = self.package
+            self.assertEqual(form.price_unit, 28)
+        in_euro = form.save()
+        charges = (in_euro + self._subscribe())._make_charges(self._date("2026-01-01"))
+        self.assertEqual(
+            {(charge.currency_id, charge.amount, charge.tax_ids) for charge in charges},
+            {(euro, 84, self.tax_sale_b), (self.company.currency_id, 93, self.tax_sale_a)},
+        )
+
+    def test_the_period_is_written_as_the_client_writes_dates(self):
+        self.env["res.lang"].sudo()._activate_lang("fr_FR")
+        self.package.with_context(lang="fr_FR").name = "Hébergement"
+        client = self._new_client("Lyon", lang="fr_FR")
+        charge = self._charge(self._subscribe(partner_id=client.id), "2026-01-01")
+        self.assertEqual(charge.name, "Hébergement\n01/01/2026 – 31/01/2026")
+        line = self._draft(charge).invoice_line_ids
+        # The document does not say it a second time.
+        self.assertEqual(line.with_context(lang="fr_FR")._billing_document_period(), "")
+
+    # -- states -------------------------------------------------------------------------------------------------------
+
+    def test_states_are_found_and_grouped_as_computed(self):
+        subscriptions = {
+            "upcoming": self._subscribe("2026-02-01"),
+            "trial": self._subscribe("2026-01-10", trial_end="2026-01-20"),
+            "running": self._subscribe("2025-12-01"),
+            "paused": self._subscribe("2025-12-01"),
+            "ended": self._subscribe("2025-12-01", date_end="2026-01-14"),
+        }
+        subscriptions["paused"]._pause(self._date("2026-01-10"))
+        subscriptions["running"]._pause(self._date("2026-02-10"))
+        self._change(subscriptions["running"], "2026-01-12", package=self.bigger)
+        model, ours = self.env["billing.subscription"], ("partner_id", "=", self.client.id)
+        for state, subscription in subscriptions.items():
+            with self.subTest(state):
+                self.assertEqual(subscription.state, state)
+                self.assertEqual(model.search([ours, ("state", "=", state)]), subscription)
+        groups = model._read_group([ours], ["state"], ["__count"])
+        self.assertEqual(groups, [(state, 1) for state in subscriptions])
+        self.assertEqual(model.search([ours, ("package_id", "=", self.bigger.id)]), subscriptions["running"])
+        packages = model.formatted_read_group([ours], ["package_id"], ["__count"])
+        self.assertEqual(sorted(group["__count"] for group in packages), [1, 4])
+
+    def test_the_day_is_the_clients(self):
+        self._new_client("Auckland", tz="Pacific/Auckland")
+        far = self._new_client("Kiritimati", tz="Pacific/Kiritimati")
+        subscription = self._subscribe("2026-01-16", partner_id=far.id)
+        self.assertEqual(subscription.state, "running")
+        self.assertEqual(
+            self.env["billing.subscription"].search([("state", "=", "running"), ("partner_id", "=", far.id)]),
+            subscription,
+        )
+
+    def test_amounts_per_period_and_per_month(self):
+        yearly = self._new_package("Yearly", price=120, interval_unit="year")
+        subscription = self._subscribe(package=yearly, discount=10)
+        self.assertEqual((subscription.amount, subscription.amount_monthly), (108, 9))
+
+    # -- who and where ------------------------------------------------------------------------------------------------
+
+    def test_a_project_of_another_client_is_refused(self):
+        with self.assertRaisesRegex(ValidationError, "is billed to"):
+            self._subscribe(project_id=self._new_project("Bolt shop", self.other_client).id)
+
+    def test_who_may(self):
+        subscription = self._subscribe()
+        portal = self._new_portal_user(self.client, "anna")
+        for user in (portal, self._new_user("clerk", "account.group_account_invoice")):
+            for record in (subscription, subscription.phase_ids):
+                with self.assertRaises(AccessError):
+                    record.with_user(user).read(["display_name"])
+
+    def test_another_companys_subscription_is_not_seen(self):
+        other = self._new_company("Elsewhere")
+        theirs = (
+            self.env["billing.subscription"]
+            .sudo()
+            .create({"partner_id": self.client.id, "company_id": other.id, "package_id": self.package.id})
+        )
+        self.assertNotIn(theirs.id, self.env["billing.subscription"].search([]).ids)
+        with self.assertRaises(AccessError):
+            theirs.with_env(self.env).read(["state"])
+        self.assertEqual(theirs._make_charges(theirs.date_start).company_id, other)
+
+    def test_a_contact_stands_for_its_company(self):
+        contact = self.env["res.partner"].sudo().create({"name": "Desk", "parent_id": self.client.id})
+        self.assertEqual(self._subscribe(partner_id=contact.id).partner_id, self.client)
