@@ -38,4 +38,5 @@ from . import (
     res_config_settings,
     res_partner,
     res_partner_cycle,
+    res_partner_subscription,
 )

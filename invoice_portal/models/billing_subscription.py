@@ -95,6 +95,12 @@ class BillingSubscription(models.Model):
         string="Per Month", compute="_compute_amount", help="What a period costs, spread over its months."
     )
     state = fields.Selection(STATES, compute="_compute_state", search="_search_state")
+    next_charge_date = fields.Date(
+        string="Next Charge",
+        compute="_compute_next_charge_date",
+        help="The day from which the next period that is not charged yet is due.",
+    )
+    upcoming = fields.Html(compute="_compute_upcoming", sanitize=False)
     charge_ids = fields.One2many("billing.charge", "subscription_id", string="Charges")
     charge_count = fields.Integer(compute="_compute_charge_count")
 
@@ -363,7 +369,7 @@ class BillingSubscription(models.Model):
             if changed and subscription.charge_count:
                 raise UserError(
                     self.env._(
-                        "“%(subscription)s” has charges already: %(field)s stays as it is. Cancel it and start another.",
+                        "“%(subscription)s” has charges already: %(field)s stays. Cancel it and start another.",
                         subscription=subscription.display_name,
                         field=self._fields[changed[0]]._description_string(self.env),
                     )

@@ -1,3 +1,5 @@
+from datetime import date
+from itertools import islice
 from typing import Any, NamedTuple
 
 from psycopg2.errors import UniqueViolation
@@ -7,10 +9,12 @@ from odoo.tools import SQL, format_date
 from odoo.tools.misc import formatLang
 
 from ..tools.grant import granted
-from ..tools.periods import Phase, Segment, periods, share
+from ..tools.periods import ONE_DAY, Phase, Segment, periods, share
 
 # The number of the setup fee among the charges of the first period; those of the period itself count from 0.
 SETUP = -1
+# So many periods that cost nothing may lie between two that are charged.
+LOOK_AHEAD = 120
 
 
 class Terms(NamedTuple):
@@ -49,7 +53,7 @@ class BillingSubscription(models.Model):
     def _make_charges(self, until):
         """Charge all periods that are due by the day `until`, and the difference where terms changed since.
 
-        What was charged is read from the charges themselves, so calling it again charges nothing again. Who is called at
+        What was charged is read from the charges themselves, so calling it again charges nothing again. Who does it at
         the same moment as somebody else loses against the database's unique index, and leaves it to them.
 
         :return: the new charges
@@ -82,7 +86,7 @@ class BillingSubscription(models.Model):
         return [
             values
             for subscription in self.with_context(active_test=False)
-            for values in subscription._prepare_charges(until, charged.get(subscription.id, {}))
+            for values in subscription._prepare_charges(until, charged.get(subscription._origin.id, {}))
         ]
 
     def _charged(self):
@@ -99,7 +103,7 @@ class BillingSubscription(models.Model):
               GROUP BY subscription_id, subscription_period, package_id
                 """,
                 setup=SETUP,
-                ids=self._ids or (None,),
+                ids=tuple(self._origin.ids) or (None,),
             )
         )
         charged = {}
@@ -111,6 +115,35 @@ class BillingSubscription(models.Model):
                 of_period.setup or setup,
             )
         return charged
+
+    # -- what comes next ----------------------------------------------------------------------------------------------
+
+    @api.depends("charge_ids", "date_end", "phase_ids.date_from", "phase_ids.paused")
+    def _compute_next_charge_date(self):
+        charged = self._charged()
+        for subscription in self:
+            subscription.next_charge_date = subscription._next_due_day(charged.get(subscription._origin.id, {}))
+
+    def _next_due_day(self, charged):
+        if not self.phase_ids.ids:
+            return False
+        # A pause may have no end: what is too far off is not looked for.
+        for period in islice(self._periods(date.max), len(charged) + LOOK_AHEAD):
+            before = charged.get(period.first)
+            if not (before and before.next_part) and self._asked_for(period):
+                in_advance = period.segments[0].terms.timing == "advance"
+                return period.first if in_advance else period.last + ONE_DAY
+        return False
+
+    @api.depends("next_charge_date")
+    def _compute_upcoming(self):
+        for subscription in self:
+            asked = subscription.ids and subscription._preview_charges(
+                max(subscription._today(), subscription.next_charge_date or subscription._today())
+            )
+            subscription.upcoming = asked and self.env["ir.qweb"]._render(
+                "invoice_portal.subscription_upcoming", {"charges": asked, "currency": subscription.currency_id}
+            )
 
     # -- what is asked for --------------------------------------------------------------------------------------------
 
@@ -220,7 +253,6 @@ class BillingSubscription(models.Model):
     def _prepare_segment(self, period, asked, part):
         first, last, terms = asked.segment
         label = self._package_label(terms.package)
-        date = first if terms.timing == "advance" else last
         values = {"quantity": terms.quantity, "price_unit": terms.price, "discount": terms.discount}
         if not asked.is_whole:
             values = {"quantity": 1, "price_unit": asked.amount}
@@ -236,7 +268,7 @@ class BillingSubscription(models.Model):
             part,
             asked.amount,
             name=f"{label}\n{terms.package._period_label(first, last)}",
-            date=date,
+            date=first if terms.timing == "advance" else last,
             period_start=first,
             period_end=last,
             **values,
@@ -330,4 +362,5 @@ class BillingSubscription(models.Model):
 
     def _terms_label(self, terms):
         price = self.currency_id.format(terms.price * (1 - terms.discount / 100))
-        return f"{self._quantity_label(terms.quantity)} × {terms.package._label(self.env.lang).partition(chr(10))[0]}, {price}"
+        label = terms.package._label(self.env.lang).partition("\n")[0]
+        return f"{self._quantity_label(terms.quantity)} × {label}, {price}"

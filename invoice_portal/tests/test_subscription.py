@@ -488,3 +488,113 @@ class TestSubscription(SubscriptionCommon):
     def test_a_contact_stands_for_its_company(self):
         contact = self.env["res.partner"].sudo().create({"name": "Desk", "parent_id": self.client.id})
         self.assertEqual(self._subscribe(partner_id=contact.id).partner_id, self.client)
+
+
+@tagged("post_install", "-at_install")
+@freeze_time("2026-01-15 12:00:00")
+class TestSubscriptionWizards(SubscriptionCommon):
+    def _wizard(self, action, **values):
+        wizard = self.env[action["res_model"]].browse(action["res_id"])
+        wizard.write(values)
+        wizard.action_confirm()
+
+    def test_a_simple_subscription_in_the_form(self):
+        with Form(self.env["billing.subscription"]) as form:
+            form.partner_id = self.client
+            form.package_id = self.package
+            self.assertEqual((form.quantity, form.price_unit, form.amount), (3, 31, 93))
+            form.quantity = 4
+        subscription = form.save()
+        self.assertEqual(subscription.phase_ids.date_from, self._date("2026-01-15"))
+        self.assertEqual((subscription.quantity, subscription.price_unit, subscription.amount), (4, 31, 124))
+        self.assertEqual((subscription.interval, subscription.state), ("Every month", "running"))
+
+    def test_a_change_at_the_next_period_or_from_a_day_on(self):
+        subscription = self._subscribe()
+        with Form(self.env["billing.subscription.change"].browse(subscription.action_change()["res_id"])) as form:
+            self.assertEqual(str(form.date), "2026-02-01")
+            form.package_id = self.bigger
+            self.assertEqual(form.price_unit, 62)
+            form.package_id = self.package
+            self.assertEqual(form.price_unit, 31)
+            form.quantity = 5
+        form.save().action_confirm()
+        self.assertEqual(
+            [(str(phase.date_from), phase.quantity) for phase in subscription.phase_ids.sorted("date_from")],
+            [("2026-01-01", 3), ("2026-02-01", 5)],
+        )
+        self.assertIn("From 02/01/2026: 5 × Hosting", subscription.message_ids[0].body)
+        self.assertEqual(subscription.quantity, 3)
+        self._wizard(subscription.action_change(), when="date", date="2026-01-20", quantity=9)
+        self.assertEqual(subscription.phase_ids.sorted("date_from").mapped("quantity"), [3, 9, 5])
+
+    def test_the_summary_says_what_becomes_of_the_period(self):
+        subscription = self._subscribe()
+        wizard = self.env["billing.subscription.change"].browse(subscription.action_change()["res_id"])
+        self.assertNotIn("divided by days", wizard.summary)
+        wizard.write({"when": "date", "date": "2026-01-20"})
+        self.assertIn("The period 01/01/2026 – 01/31/2026 is divided by days", " ".join(wizard.summary.split()))
+
+    def test_pause_resume_and_cancel(self):
+        subscription = self._subscribe()
+        self._wizard(subscription.action_pause(), when="now")
+        self.assertEqual(subscription.state, "paused")
+        self._wizard(subscription.action_resume(), when="date", date="2026-01-20")
+        self.assertEqual(
+            [(str(phase.date_from), phase.paused) for phase in subscription.phase_ids.sorted("date_from")],
+            [("2026-01-01", False), ("2026-01-15", True), ("2026-01-20", False)],
+        )
+        for when, last in (("period", "2026-01-31"), ("now", "2026-01-15")):
+            self._wizard(subscription.action_cancel(), when=when)
+            self.assertEqual(str(subscription.date_end), last)
+        self._wizard(subscription.action_cancel(), when="date", date="2026-03-10")
+        self.assertEqual(str(subscription.date_end), "2026-03-10")
+        self.assertIn("03/10/2026 is the last day", "".join(subscription.message_ids.mapped("body")))
+
+    def test_prices_of_many_rise_and_the_clients_are_told(self):
+        self.client.sudo().billing_email_to = "accounts@acme.example"
+        subscriptions = self._subscribe() + self._subscribe("2026-01-10", partner_id=self.other_client.id)
+        self._wizard(subscriptions.action_raise_price(), percent=10, notify=True)
+        self.assertEqual(
+            [(str(phase.date_from), phase.price_unit) for phase in subscriptions.phase_ids.sorted("date_from")],
+            [("2026-01-01", 31), ("2026-01-10", 31), ("2026-02-01", 34.1), ("2026-02-10", 34.1)],
+        )
+        mails = self.env["mail.mail"].sudo().search([("model", "=", "billing.subscription")])
+        self.assertEqual(set(mails.mapped("state")), {"outgoing"})
+        self.assertEqual(
+            sorted(mails.mapped("email_to")), ['"Bolt" <billing@bolt.example.com>', "accounts@acme.example"]
+        )
+        body = mails.filtered(lambda mail: "acme" in mail.email_to).body_html
+        for text in ("02/01/2026", "34.10", "31.00", "Hosting"):
+            self.assertIn(text, body)
+
+    def test_a_planned_change_can_be_withdrawn(self):
+        subscription = self._subscribe()
+        subscription._pause(self._date("2026-02-01"))
+        first, planned = subscription.phase_ids.sorted("date_from")
+        self.assertEqual((first.is_planned, planned.is_planned), (False, True))
+        planned.action_withdraw()
+        self.assertEqual(subscription.phase_ids, first)
+        with self.assertRaisesRegex(UserError, "planned for a later day"):
+            first.action_withdraw()
+        with self.assertRaisesRegex(UserError, "first terms"):
+            first.unlink()
+
+    def test_next_charges_are_shown(self):
+        subscription = self._subscribe("2026-02-01")
+        self.assertEqual(str(subscription.next_charge_date), "2026-02-01")
+        self.assertIn("93.00", subscription.upcoming)
+        self.assertEqual(subscription.action_make_charges()["tag"], "display_notification")
+        running = self._subscribe()
+        action = running.action_make_charges()
+        self.assertEqual(self.env["billing.charge"].browse(action["res_id"]), running.charge_ids)
+        self.assertEqual(str(running.next_charge_date), "2026-02-01")
+        running._cancel(self._date("2026-01-31"))
+        self.assertFalse(running.next_charge_date)
+
+    def test_the_client_shows_its_subscriptions(self):
+        self._subscribe()
+        self._subscribe(date_end="2026-01-10")
+        self.assertEqual(self.client.billing_subscription_count, 1)
+        action = self.client.action_billing_subscriptions()
+        self.assertEqual(self.env["billing.subscription"].search_count(action["domain"]), 2)

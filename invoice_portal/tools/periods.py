@@ -1,7 +1,7 @@
 """Which periods does a subscription consist of, and what share of a price falls on some days of one?
 
-Plain arithmetic of calendar days, no environment. A day is the client's own day, so neither zones nor daylight-saving time
-touch what follows: every day belongs to exactly one period, and so does every moment, by the day it falls on.
+Plain arithmetic of calendar days, no environment. A day is the client's own day, so neither zones nor daylight-saving
+time touch what follows: every day belongs to exactly one period, and so does every moment, by the day it falls on.
 """
 
 from calendar import monthrange
@@ -107,8 +107,8 @@ def anchor_before(start: date, day_of_month: int, unit: str = "month", count: in
 def periods(phases: Iterable[Phase], until: date, end: date | None = None) -> Iterator[Period]:
     """The periods of a subscription that begin on or before `until`, one after the other.
 
-    They cover every day from the start of the first phase, each once, to the end of the last period. A period ends where
-    its grid has the next one begin; sooner where a phase with another grid begins, and on the day `end`.
+    They cover every day from the start of the first phase, each once, to the end of the last period. A period ends
+    where its grid has the next one begin; sooner where a phase with another grid begins, and on the day `end`.
 
     :param phases: in the order of their starts, no two on the same day
     :param end: the last day of all, included

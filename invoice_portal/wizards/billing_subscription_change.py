@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
 from ..tools.periods import ONE_DAY
 
@@ -16,7 +17,7 @@ class BillingSubscriptionChange(models.TransientModel):
     when = fields.Selection(
         [("period", "At the next period"), ("date", "From a day on")], string="From", default="period", required=True
     )
-    date = fields.Date(compute="_compute_date", store=True, readonly=False, required=True)
+    date = fields.Date(compute="_compute_date", store=True, readonly=False, required=True, precompute=True)
     package_id = fields.Many2one("billing.package", required=True, check_company=True)
     quantity = fields.Float(digits="Product Unit", required=True)
     price_unit = fields.Float(
@@ -161,7 +162,7 @@ class BillingSubscriptionIncrease(models.TransientModel):
 
     subscription_ids = fields.Many2many("billing.subscription", readonly=True)
     count = fields.Integer(compute="_compute_count")
-    percent = fields.Float(string="By (%)", required=True, help="Negative: the price falls.")
+    percent = fields.Float(string="By (%)", help="Negative: the price falls.")
     when = fields.Selection(
         [("period", "At each one's next period"), ("date", "From a day on")],
         string="From",
@@ -190,6 +191,8 @@ class BillingSubscriptionIncrease(models.TransientModel):
     def action_confirm(self):
         """All of them, or none: a refusal names the subscription it is about."""
         self.ensure_one()
+        if not self.percent:
+            raise UserError(self.env._("By how many percent do the prices change?"))
         for subscription in self.subscription_ids:
             day = self.date
             if self.when == "period":
