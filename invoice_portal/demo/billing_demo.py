@@ -5,6 +5,7 @@ from dateutil.relativedelta import relativedelta
 from odoo import api, fields, models
 from odoo.fields import Command
 
+from ..tools.periods import ONE_DAY
 from . import tables
 
 _logger = logging.getLogger(__name__)
@@ -146,13 +147,14 @@ class BillingDemo(models.AbstractModel):
 
     def _create_monthly_charges(self, month):
         first = self._day(month)
-        rows = [
-            (where, product, self._monthly_name(product, first, every), first, quantity, price, discount, every)
-            for where, product, quantity, price, discount, since, until, every in tables.RECURRING
-            if since >= month >= until and (since - month) % every == 0
-        ]
-        charges = self._create_charges(rows)
-        active = charges.project_id
+        self._subscribe(
+            (where, package, quantity, price, discount, first, last is not None and self._day(last - 1, 1) - ONE_DAY)
+            for where, package, quantity, price, discount, since, last in tables.SUBSCRIPTIONS
+            if since == month
+        )
+        self._change_subscriptions(month)
+        charges = self._subscriptions()._make_charges(first)
+        active = self._subscriptions(("state", "!=", "ended")).project_id
         calls = f"Calls abroad, {self._day(month + 1):%B %Y}"
         return charges + self._create_charges(
             (where, "minutes", calls, first, self._minutes(about, month), price, 0, 0)
@@ -160,9 +162,41 @@ class BillingDemo(models.AbstractModel):
             if self._named("project", where) in active
         )
 
-    def _monthly_name(self, product, first, months):
-        until = f" to {first + relativedelta(months=months - 1):%B %Y}" if months > 1 else ""
-        return f"{tables.NAMES[product]}, {first:%B %Y}{until}"
+    def _subscriptions(self, *domain):
+        return self.env["billing.subscription"].search([("partner_id", "in", self._clients().ids), *domain])
+
+    def _subscribe(self, rows):
+        """:param rows: where, package, quantity, price, discount, first day, last day or nothing"""
+        return self.env["billing.subscription"].create([self._prepare_subscription(*row) for row in rows])
+
+    def _prepare_subscription(self, where, package, quantity, price, discount, start, end):
+        project = self._named("project", where)
+        return {
+            "partner_id": (project._billing_client() if project else self._client(where)).id,
+            "project_id": project.id if project else False,
+            "package_id": self._named("package", package).id,
+            "quantity": quantity,
+            "price_unit": price,
+            "discount": discount,
+            "date_start": start,
+            "date_end": end,
+        }
+
+    def _change_subscriptions(self, month):
+        for where, package, when, quantity in tables.CHANGES:
+            if when != month:
+                continue
+            place = self._named("project", where) or self._client(where)
+            subscription = self._subscriptions().filtered(
+                lambda item, place=place, package=package: (
+                    place in (item.project_id, item.partner_id) and item.package_id == self._named("package", package)
+                )
+            )
+            day, terms = self._day(month), subscription.phase_id
+            if quantity:
+                subscription._change(day, terms.package_id, quantity, terms.price_unit, terms.discount)
+            else:
+                subscription._pause(day)
 
     def _minutes(self, about, month):
         """Not the same every month, but the same every time."""
@@ -265,6 +299,10 @@ class BillingDemo(models.AbstractModel):
         )
         self._bill(cases.filtered(lambda case: case.name in tables.CASES_DRAFTED).billing_charge_ids)
         cases.filtered(lambda case: case.name in tables.CASES_DISCARDED).billing_charge_ids.action_discard()
+        self._subscribe(
+            (where, package, quantity, price, 0, self._days_ago(-days), last and self._days_ago(-last))
+            for where, package, quantity, price, days, last in tables.SUBSCRIPTIONS_NOW
+        )
         charges = self._create_charges(
             (where, product, name, self._days_ago(days), quantity, price, discount, months)
             for where, product, name, days, quantity, price, discount, months, _fate in tables.CHARGES_NOW

@@ -4,26 +4,36 @@
 Months count back from this one, which is month 0: every first of a month the agency bills what is open by then.
 """
 
-# Billed in advance, on the first of the month.
-# where, product, quantity, price, discount, first month, last month, every so many months
-RECURRING = (
-    ("bramble_site", "care", 1, 240, 0, 12, 0, 1),
-    ("bramble_phones", "line", 6, 14.5, 0, 12, 0, 1),
-    ("hafenlicht", "hosting", 1, 310, 0, 10, 0, 1),
-    ("hafenlicht", "line", 14, 13, 10, 9, 0, 1),
-    ("aurora", "hosting", 1, 48, 0, 8, 0, 1),
-    ("kitano", "care", 1, 280, 0, 6, 0, 1),
-    ("alnoor", "care", 1, 120, 0, 7, 0, 1),
-    ("meghdoot_courses", "hosting", 1, 64, 15, 4, 0, 1),
-    ("meghdoot_helpline", "line", 10, 9.5, 0, 4, 0, 1),
-    ("kereru", "care", 1, 120, 0, 4, 0, 1),
-    ("thornbury", "line", 9, 14.5, 0, 5, 0, 1),
-    ("cedar", "hosting", 1, 260, 0, 5, 0, 1),
-    ("marisol", "hosting", 3, 32, 0, 12, 0, 3),
-    ("quay", "hosting", 1, 48, 0, 11, 9, 1),
+# Begun on the first of a month, and billed from then on.
+# where, package, quantity, price, discount, first month, last month or nothing
+SUBSCRIPTIONS = (
+    ("bramble_site", "care", 1, 240, 0, 12, None),
+    ("bramble_phones", "line", 4, 14.5, 0, 12, None),
+    ("hafenlicht", "hosting", 1, 310, 0, 10, None),
+    ("hafenlicht", "line", 14, 13, 10, 9, None),
+    ("aurora", "hosting", 1, 48, 0, 8, None),
+    ("kitano", "care", 1, 280, 0, 6, None),
+    ("alnoor", "care", 1, 120, 0, 7, None),
+    ("meghdoot_courses", "hosting", 1, 64, 15, 4, None),
+    ("meghdoot_helpline", "line", 10, 9.5, 0, 4, None),
+    ("kereru", "care", 1, 120, 0, 4, None),
+    ("thornbury", "line", 9, 14.5, 0, 5, None),
+    ("thornbury", "retainer", 2, 70, 0, 5, None),
+    ("cedar", "hosting", 1, 260, 0, 5, None),
+    ("marisol", "gallery", 3, 32, 0, 12, None),
+    ("quay", "hosting", 1, 48, 0, 11, 9),
 )
-# How the invoice names them, with the month behind it
-NAMES = {"hosting": "Managed hosting", "care": "Website care", "line": "Phone lines"}
+# More of it, or none for a while, from the first of that month: where, package, month, quantity or nothing
+CHANGES = (
+    ("bramble_phones", "line", 6, 6),
+    ("thornbury", "retainer", 2, None),
+)
+# As they stand today, not billed yet: where, package, quantity, price, days until it starts, days until it ends
+SUBSCRIPTIONS_NOW = (
+    ("kereru", "domain", 1, 22, 9, None),
+    ("cedar", "filter", 12, 3, -5, None),
+    ("aurora", "filter", 4, 3, -3, 90),
+)
 
 # Phone calls of the month before, billed by the minute: where, price, about how many
 CALLS = (

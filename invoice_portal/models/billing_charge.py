@@ -152,7 +152,7 @@ class BillingCharge(models.Model):
         help="Quantity × unit price − discount, rounded to the currency.",
     )
     origin = fields.Selection(
-        [("manual", "Typed"), ("import", "Imported"), ("case", "Case")],
+        [("manual", "Typed"), ("import", "Imported"), ("case", "Case"), ("subscription", "Subscription")],
         required=True,
         readonly=True,
         copy=False,

@@ -38,7 +38,6 @@ class BillingCharge(models.Model):
         copy=False,
         help="What the subscription asked for, whatever the charge was edited to.",
     )
-    origin = fields.Selection(selection_add=[("subscription", "Subscription")], ondelete={"subscription": "cascade"})
 
     # Discarded ones count, too: somebody decided that this is not to be billed.
     _one_per_period = models.UniqueIndex(

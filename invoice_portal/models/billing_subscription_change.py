@@ -14,24 +14,21 @@ class BillingSubscription(models.Model):
     # -- days ---------------------------------------------------------------------------------------------------------
 
     def _period_on(self, day):
-        """The period that holds this day; the first one before the start."""
+        """The period that holds this day: the first one before the start, the last one after the end, if any."""
         self.ensure_one()
-        day = max(day, self.date_start)
-        found = None
-        for found in self._periods(day):
-            if found.last >= day:
-                break
-        return found
+        return next(reversed([*self._periods(max(day, self.date_start))]), None)
 
     def _next_period_start(self, day):
         """The day on which the period after this day's begins."""
         if day < self.date_start:
             return self.date_start
-        return self._period_on(day).last + ONE_DAY
+        period = self._period_on(day)
+        return period.last + ONE_DAY if period else day
 
     def _period_end(self, day):
         """The last day of the period that holds this one."""
-        return self._period_on(day).last
+        period = self._period_on(day)
+        return period.last if period else day
 
     def _check_changeable_on(self, day):
         self.ensure_one()
@@ -113,6 +110,14 @@ class BillingSubscription(models.Model):
     def _cancel(self, last):
         """It ends with this day. A day before the start means that it never begins."""
         self.ensure_one()
+        if self.state == "ended":
+            raise UserError(
+                self.env._(
+                    "“%(subscription)s” ended on %(end)s already.",
+                    subscription=self.display_name,
+                    end=self._day_label(self.date_end),
+                )
+            )
         last = max(last, self.date_start - ONE_DAY)
         self.date_end = last
         if last < self.date_start:

@@ -13,6 +13,8 @@ from ..tools.periods import ONE_DAY, Phase, Segment, periods, share
 
 # The number of the setup fee among the charges of the first period; those of the period itself count from 0.
 SETUP = -1
+# The index by which the database refuses a second charge for a period.
+ONE_PER_PERIOD = "billing_charge_one_per_period"
 # So many periods that cost nothing may lie between two that are charged.
 LOOK_AHEAD = 120
 
@@ -58,27 +60,28 @@ class BillingSubscription(models.Model):
 
         :return: the new charges
         """
-        charges = self.env["billing.charge"]
         asked = self._preview_charges(until)
-        try:
-            return self._insert_charges(asked)
-        except UniqueViolation:
-            self.env.invalidate_all()
-        by_subscription = {}
-        for values in asked:
-            by_subscription.setdefault(values["subscription_id"], []).append(values)
-        for of_one in by_subscription.values():
-            try:
-                charges += self._insert_charges(of_one)
-            except UniqueViolation:
-                self.env.invalidate_all()
+        charges = self._insert_charges(asked)
+        if charges is None:
+            charges = self.env["billing.charge"]
+            by_subscription = {}
+            for values in asked:
+                by_subscription.setdefault(values["subscription_id"], []).append(values)
+            for of_one in by_subscription.values():
+                charges += self._insert_charges(of_one) or charges.browse()
         return charges
 
     @api.model
     def _insert_charges(self, asked):
-        """All of these, or none: raises where one of them is there already."""
-        with self.env.cr.savepoint():
-            return granted(self.env["billing.charge"]).create(asked).with_env(self.env)
+        """All of these; or none of them, and nothing returned, where somebody else charged one of the periods."""
+        try:
+            with self.env.cr.savepoint():
+                return granted(self.env["billing.charge"]).create(asked).with_env(self.env)
+        except UniqueViolation as error:
+            if error.diag.constraint_name != ONE_PER_PERIOD:
+                raise
+        self.env.invalidate_all()
+        return None
 
     def _preview_charges(self, until):
         """The values of all charges that `_make_charges` would make now. Reads only."""

@@ -42,6 +42,13 @@ class TestDemo(BillingCommon):
             set(self.cases.mapped("billing_state")), self._every("project.task", "billing_state", but=["sold"])
         )
         self.assertGreater(len(invoices), 100)
+        subscriptions = self.env["billing.subscription"].search([("partner_id", "in", self.clients.ids)])
+        self.assertEqual(set(subscriptions.mapped("state")), self._every("billing.subscription", "state"))
+
+    def test_subscriptions_are_charged_up_to_today(self):
+        """What is due by the first of this month was billed on it."""
+        subscriptions = self.env["billing.subscription"].search([("partner_id", "in", self.clients.ids)])
+        self.assertFalse(subscriptions._preview_charges(self.env["billing.demo"]._day(0)))
 
     def test_the_books_are_square(self):
         lines = self.env["account.move.line"].search([("company_id", "=", self.company.id)])
@@ -52,7 +59,15 @@ class TestDemo(BillingCommon):
 
     def test_loading_again_changes_nothing(self):
         def count():
-            models = ("account.move", "account.payment", "billing.charge", "project.task", "res.partner", "res.users")
+            models = (
+                "account.move",
+                "account.payment",
+                "billing.charge",
+                "billing.subscription",
+                "project.task",
+                "res.partner",
+                "res.users",
+            )
             return [self.env[model].with_context(active_test=False).search_count([]) for model in models]
 
         before, states = count(), self.charges.mapped("state")

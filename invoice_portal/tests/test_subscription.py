@@ -1,3 +1,4 @@
+from random import Random
 from unittest.mock import patch
 
 from freezegun import freeze_time
@@ -327,6 +328,51 @@ class TestSubscription(SubscriptionCommon):
         with self.assertRaisesRegex(UserError, "Cancel it instead"):
             subscription.unlink()
 
+    def test_whatever_changes_when_it_is_charged_once(self):
+        """Random changes, charged in between at random: in the end all that was asked for is what the terms say."""
+        packages = [
+            self.package,
+            self.bigger,
+            self._new_package("Weekly", price=9.99, interval_unit="week"),
+            self._new_package("Afterwards", price=77.77, timing="arrears", interval_count=2),
+            self._new_package("Whole", price=50, proration="none"),
+        ]
+        for seed in range(12):
+            chance = Random(seed)
+            subscription = self._subscribe(
+                package=chance.choice(packages), anchor_day=chance.choice([0, 1, 17, 31]), setup_fee=5
+            )
+            latest = self._date("2026-01-01")
+            for _step in range(8):
+                day = self._date("2026-01-01") + chance.randrange(150) * ONE_DAY
+                what = chance.choice(["terms", "terms", "package", "pause", "resume", "cancel", "charge", "charge"])
+                phase = subscription._phase_on(day)
+                if what == "charge":
+                    latest = max(latest, day)
+                    subscription._make_charges(day)
+                elif what == "cancel":
+                    subscription.date_end = chance.choice([day, False])
+                elif subscription.date_end and day > subscription.date_end:
+                    continue
+                elif what in ("pause", "resume"):
+                    if phase.paused == (what == "resume"):
+                        (subscription._pause if what == "pause" else subscription._resume)(day)
+                else:
+                    package = chance.choice(packages) if what == "package" else phase.package_id
+                    subscription._change(day, package, chance.randrange(1, 9), chance.randrange(1, 9999) / 100, 0)
+            with self.subTest(seed=seed):
+                subscription._make_charges(latest)
+                self.assertFalse(subscription._make_charges(latest))
+                charged = {charge.subscription_period for charge in subscription.charge_ids}
+                periods = list(subscription._periods(max(charged | {latest})))
+                asked = sum(
+                    part.amount
+                    for period in periods
+                    if subscription._is_due(period, latest) or period.first in charged
+                    for part in subscription._asked_for(period)
+                )
+                self.assertAsked(subscription, asked + 5)
+
     # -- its charges --------------------------------------------------------------------------------------------------
 
     def test_what_was_discarded_does_not_come_back(self):
@@ -567,6 +613,11 @@ class TestSubscriptionWizards(SubscriptionCommon):
         body = mails.filtered(lambda mail: "acme" in mail.email_to).body_html
         for text in ("02/01/2026", "34.10", "31.00", "Hosting"):
             self.assertIn(text, body)
+
+    def test_what_has_ended_is_not_cancelled_again(self):
+        subscription = self._subscribe("2025-12-01", date_end="2026-01-10")
+        with self.assertRaisesRegex(UserError, "ended on 01/10/2026 already"):
+            self._wizard(subscription.action_cancel(), when="now")
 
     def test_a_planned_change_can_be_withdrawn(self):
         subscription = self._subscribe()
