@@ -436,8 +436,13 @@ class BillingSubscription(models.Model):
 
     @api.model
     def _prepare_anchor(self, partner, start):
-        """A day on which a period of this client begins. To be extended by what knows the client's billing day."""
-        return start
+        """A day on which a period of this client begins: that of its billing cycle, or its own first day."""
+        cycle = partner.billing_cycle_id
+        if not cycle or cycle.anchor == "client":
+            return start
+        if cycle.interval_unit in ("month", "year"):
+            return anchor_before(start, cycle.anchor_day)
+        return cycle._boundary(start)
 
     def _first_paid_day(self):
         self.ensure_one()

@@ -23,6 +23,17 @@ class ResPartner(models.Model):
         for partner in self:
             partner.billing_subscription_count = counts.get(partner.commercial_partner_id, 0)
 
+    def _billing_make_charges(self, company, until):
+        result = super()._billing_make_charges(company, until)
+        self.env["billing.subscription"].search(
+            [("partner_id", "in", self.ids), ("company_id", "=", company.id)]
+        )._make_charges(until)
+        return result
+
+    @api.model
+    def _billing_recurring(self):
+        return [*super()._billing_recurring(), "subscription"]
+
     def action_billing_subscriptions(self):
         self.ensure_one()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_subscriptions")

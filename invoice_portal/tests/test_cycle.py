@@ -8,6 +8,7 @@ from odoo.tests import Form, tagged
 from odoo.tools import mute_logger
 
 from .common import BillingCommon
+from .test_subscription import SubscriptionCommon
 
 
 class CycleCommon(BillingCommon):
@@ -450,3 +451,68 @@ class TestCycleRace(CycleCommon):
             self.assertRaisesRegex(UserError, "just started"),
         ):
             self.env["billing.run"]._of_cycle(self.monthly, self.company, self._date("2026-03-01"))
+
+
+@tagged("post_install", "-at_install")
+class TestCycleSubscriptions(SubscriptionCommon, CycleCommon):
+    def test_packages_and_usage_of_the_month_on_one_invoice(self):
+        self._join(self.client, since="2026-01-01")
+        with freeze_time("2026-01-15 12:00:00"):
+            advance = self._subscribe(
+                "2026-01-15", self._new_package("Thing", timing="advance", proration="day", price=310)
+            )
+            arrears = self._subscribe(
+                "2026-01-15", self._new_package("Thing", timing="arrears", proration="day", price=31)
+            )
+            self._new_charge("Typed", 7, date="2026-01-20")
+        self.assertEqual(advance.phase_ids.anchor_date.day, 1, "periods follow the client's cycle")
+        self._at("2026-02-01 01:00:00")
+        invoice = self._runs()[-1].client_ids.move_ids
+        self.assertEqual(
+            sorted(invoice.invoice_line_ids.mapped("price_subtotal")),
+            # 17 of 31 days behind in arrears, 17 of 31 days behind and February ahead in advance, and what was typed.
+            [7, 17, 170, 310],
+        )
+        self.assertEqual(len(advance.charge_ids), 2)
+        self.assertEqual(len(arrears.charge_ids), 1)
+        self._at("2026-03-01 01:00:00")
+        invoice = self._runs()[-1].client_ids.move_ids
+        self.assertEqual(sorted(invoice.invoice_line_ids.mapped("price_subtotal")), [31, 310])
+
+    def test_upcoming_shows_what_recurs_and_creates_nothing(self):
+        self._join(self.client, since="2026-01-01")
+        with freeze_time("2026-01-15 12:00:00"):
+            subscription = self._subscribe("2026-01-01", self._new_package("Thing", price=50))
+            upcoming, _left_out = self.client._billing_upcoming()
+            self.assertEqual(len(upcoming[0]["lines"]), 2, "January, and February that begins with the next invoice")
+        self.assertFalse(subscription.charge_ids)
+        self.assertFalse(self.env["billing.charge"].search([("subscription_id", "=", subscription.id)]))
+
+    def test_a_rehearsal_comes_to_what_the_run_does(self):
+        self._join(self.client, since="2026-01-01")
+        with freeze_time("2026-02-01 12:00:00"):
+            subscription = self._subscribe("2026-01-01", self._new_package("Thing", price=50))
+            rehearsal = self.env["billing.run"].browse(self.monthly.with_user(self.biller).action_rehearse()["res_id"])
+            self._job("run")
+            self.assertFalse(subscription.charge_ids)
+            rehearsed = rehearsal.client_ids.amount
+        self._at("2026-02-01 13:00:00")
+        self.assertEqual(self._runs()[-1].client_ids.amount, rehearsed)
+        self.assertGreater(rehearsed, 0)
+
+    def test_changing_the_cycle_bills_every_day_once(self):
+        weekly = self.env.ref("invoice_portal.billing_cycle_weekly").sudo()
+        self._join(self.client, since="2026-01-01")
+        with freeze_time("2026-01-01 12:00:00"):
+            subscription = self._subscribe(
+                "2026-01-01", self._new_package("Thing", timing="arrears", proration="day", price=31)
+            )
+        self._at("2026-02-01 01:00:00")
+        self._join(self.client, weekly, since="2026-02-10")
+        for day in ("2026-02-16", "2026-02-23", "2026-03-02", "2026-03-09"):
+            self._at(f"{day} 01:00:00")
+        spans = sorted((charge.period_start, charge.period_end) for charge in subscription.charge_ids)
+        self.assertEqual(
+            [(str(first), str(last)) for first, last in spans],
+            [("2026-01-01", "2026-01-31"), ("2026-02-01", "2026-02-28")],
+        )
