@@ -148,8 +148,8 @@ class BillingDemo(models.AbstractModel):
     def _create_monthly_charges(self, month):
         first = self._day(month)
         self._subscribe(
-            (where, package, quantity, price, discount, first, last is not None and self._day(last - 1, 1) - ONE_DAY)
-            for where, package, quantity, price, discount, since, last in tables.SUBSCRIPTIONS
+            (where, package, reference, quantity, price, discount, first, last and self._day(last - 1) - ONE_DAY)
+            for where, package, reference, quantity, price, discount, since, last in tables.SUBSCRIPTIONS
             if since == month
         )
         self._change_subscriptions(month)
@@ -166,15 +166,16 @@ class BillingDemo(models.AbstractModel):
         return self.env["billing.subscription"].search([("partner_id", "in", self._clients().ids), *domain])
 
     def _subscribe(self, rows):
-        """:param rows: where, package, quantity, price, discount, first day, last day or nothing"""
+        """:param rows: where, package, reference, quantity, price, discount, first day, last day or nothing"""
         return self.env["billing.subscription"].create([self._prepare_subscription(*row) for row in rows])
 
-    def _prepare_subscription(self, where, package, quantity, price, discount, start, end):
+    def _prepare_subscription(self, where, package, reference, quantity, price, discount, start, end):
         project = self._named("project", where)
         return {
             "partner_id": (project._billing_client() if project else self._client(where)).id,
             "project_id": project.id if project else False,
             "package_id": self._named("package", package).id,
+            "reference": reference,
             "quantity": quantity,
             "price_unit": price,
             "discount": discount,
@@ -300,7 +301,7 @@ class BillingDemo(models.AbstractModel):
         self._bill(cases.filtered(lambda case: case.name in tables.CASES_DRAFTED).billing_charge_ids)
         cases.filtered(lambda case: case.name in tables.CASES_DISCARDED).billing_charge_ids.action_discard()
         self._subscribe(
-            (where, package, quantity, price, 0, self._days_ago(-days), last and self._days_ago(-last))
+            (where, package, None, quantity, price, 0, self._days_ago(-days), last and self._days_ago(-last))
             for where, package, quantity, price, days, last in tables.SUBSCRIPTIONS_NOW
         )
         charges = self._create_charges(

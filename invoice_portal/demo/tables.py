@@ -5,23 +5,23 @@ Months count back from this one, which is month 0: every first of a month the ag
 """
 
 # Begun on the first of a month, and billed from then on.
-# where, package, quantity, price, discount, first month, last month or nothing
+# where, package, reference, quantity, price, discount, first month, last month or nothing
 SUBSCRIPTIONS = (
-    ("bramble_site", "care", 1, 240, 0, 12, None),
-    ("bramble_phones", "line", 4, 14.5, 0, 12, None),
-    ("hafenlicht", "hosting", 1, 310, 0, 10, None),
-    ("hafenlicht", "line", 14, 13, 10, 9, None),
-    ("aurora", "hosting", 1, 48, 0, 8, None),
-    ("kitano", "care", 1, 280, 0, 6, None),
-    ("alnoor", "care", 1, 120, 0, 7, None),
-    ("meghdoot_courses", "hosting", 1, 64, 15, 4, None),
-    ("meghdoot_helpline", "line", 10, 9.5, 0, 4, None),
-    ("kereru", "care", 1, 120, 0, 4, None),
-    ("thornbury", "line", 9, 14.5, 0, 5, None),
-    ("thornbury", "retainer", 2, 70, 0, 5, None),
-    ("cedar", "hosting", 1, 260, 0, 5, None),
-    ("marisol", "gallery", 3, 32, 0, 12, None),
-    ("quay", "hosting", 1, 48, 0, 11, 9),
+    ("bramble_site", "care", "bramblefinch.example", 1, 240, 0, 12, None),
+    ("bramble_phones", "line", None, 4, 14.5, 0, 12, None),
+    ("hafenlicht", "hosting", "portal.hafenlicht.example", 1, 310, 0, 10, None),
+    ("hafenlicht", "line", None, 14, 13, 10, 9, None),
+    ("aurora", "hosting", "padariaaurora.example", 1, 48, 0, 8, None),
+    ("kitano", "care", "parts.kitanoseiki.example", 1, 280, 0, 6, None),
+    ("alnoor", "care", None, 1, 120, 0, 7, None),
+    ("meghdoot_courses", "hosting", None, 1, 64, 15, 4, None),
+    ("meghdoot_helpline", "line", None, 10, 9.5, 0, 4, None),
+    ("kereru", "care", None, 1, 120, 0, 4, None),
+    ("thornbury", "line", None, 9, 14.5, 0, 5, None),
+    ("thornbury", "retainer", None, 2, 70, 0, 5, None),
+    ("cedar", "hosting", "cedarridge.example", 1, 260, 0, 5, None),
+    ("marisol", "gallery", None, 3, 32, 0, 12, None),
+    ("quay", "hosting", "oldquaybooks.example", 1, 48, 0, 11, 9),
 )
 # More of it, or none for a while, from the first of that month: where, package, month, quantity or nothing
 CHANGES = (

@@ -67,6 +67,7 @@ class BillingPackage(models.Model):
     )
     interval_count = fields.Integer(string="Every", default=1, required=True, tracking=True)
     interval_unit = fields.Selection(UNITS, string="Interval", default="month", required=True, tracking=True)
+    interval = fields.Char(compute="_compute_interval")
     timing = fields.Selection(TIMINGS, string="Billed", default="advance", required=True, tracking=True)
     proration = fields.Selection(
         PRORATIONS,
@@ -79,7 +80,7 @@ class BillingPackage(models.Model):
     trial_days = fields.Integer(help="So many days at the start of a subscription are free.")
     subscription_count = fields.Integer(compute="_compute_subscription_count")
 
-    _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 1000)", "An interval is at least one long.")
+    _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 100)", "An interval is from 1 to 100 long.")
     _quantity = models.Constraint("CHECK (quantity > 0)", "The quantity of a package is more than zero.")
     _amounts = models.Constraint(
         "CHECK (setup_fee IS NULL OR setup_fee >= 0)", "The setup fee of a package cannot be negative."
@@ -100,6 +101,29 @@ class BillingPackage(models.Model):
                     fields.Date.context_today(package),
                     round=False,
                 )
+
+    @api.depends("interval_unit", "interval_count")
+    def _compute_interval(self):
+        for package in self:
+            package.interval = self._interval_label(package)
+
+    @api.model
+    def _interval_label(self, terms):
+        """How often, in words: of a package, or of what was agreed."""
+        if not terms.interval_unit:
+            return False
+        if terms.interval_count == 1:
+            return {
+                "day": self.env._("Every day"),
+                "week": self.env._("Every week"),
+                "month": self.env._("Every month"),
+                "quarter": self.env._("Every quarter"),
+                "year": self.env._("Every year"),
+            }[terms.interval_unit]
+        units = dict(self._fields["interval_unit"]._description_selection(self.env))
+        return self.env._(
+            "Every %(count)s %(unit)s", count=terms.interval_count, unit=units[terms.interval_unit].lower()
+        )
 
     def _compute_subscription_count(self):
         counts = dict(

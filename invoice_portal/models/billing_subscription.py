@@ -177,22 +177,9 @@ class BillingSubscription(models.Model):
     @api.depends("package_id", "phase_ids.interval_unit", "phase_ids.interval_count")
     def _compute_interval(self):
         for subscription in self:
-            terms = subscription.phase_id or subscription.package_id
-            subscription.interval = terms and subscription._interval_label(terms)
-
-    def _interval_label(self, terms):
-        if terms.interval_count == 1:
-            return {
-                "day": self.env._("Every day"),
-                "week": self.env._("Every week"),
-                "month": self.env._("Every month"),
-                "quarter": self.env._("Every quarter"),
-                "year": self.env._("Every year"),
-            }[terms.interval_unit]
-        units = dict(self.env["billing.package"]._fields["interval_unit"]._description_selection(self.env))
-        return self.env._(
-            "Every %(count)s %(unit)s", count=terms.interval_count, unit=units[terms.interval_unit].lower()
-        )
+            subscription.interval = subscription.package_id._interval_label(
+                subscription.phase_id or subscription.package_id
+            )
 
     @api.depends("quantity", "price_unit", "discount", "currency_id", "state")
     def _compute_amount(self):

@@ -1,5 +1,4 @@
-from datetime import date
-from itertools import islice
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from psycopg2.errors import UniqueViolation
@@ -15,8 +14,8 @@ from ..tools.periods import ONE_DAY, Phase, Segment, periods, share
 SETUP = -1
 # The index by which the database refuses a second charge for a period.
 ONE_PER_PERIOD = "billing_charge_one_per_period"
-# So many periods that cost nothing may lie between two that are charged.
-LOOK_AHEAD = 120
+# A pause may have no end: what comes later than that is not looked for.
+LOOK_AHEAD = timedelta(days=3660)
 
 
 class Terms(NamedTuple):
@@ -130,8 +129,7 @@ class BillingSubscription(models.Model):
     def _next_due_day(self, charged):
         if not self.phase_ids.ids:
             return False
-        # A pause may have no end: what is too far off is not looked for.
-        for period in islice(self._periods(date.max), len(charged) + LOOK_AHEAD):
+        for period in self._periods(max(self._today(), self.date_start) + LOOK_AHEAD):
             before = charged.get(period.first)
             if not (before and before.next_part) and self._asked_for(period):
                 in_advance = period.segments[0].terms.timing == "advance"

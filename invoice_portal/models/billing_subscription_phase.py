@@ -40,7 +40,7 @@ class BillingSubscriptionPhase(models.Model):
     _quantity = models.Constraint("CHECK (quantity > 0)", "The quantity of a subscription is more than zero.")
     _price = models.Constraint("CHECK (price_unit >= 0)", "The price of a subscription cannot be negative.")
     _discount = models.Constraint("CHECK (discount IS NULL OR discount <= 100)", "A discount cannot exceed 100 %.")
-    _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 1000)", "An interval is at least one long.")
+    _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 100)", "An interval is from 1 to 100 long.")
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -66,7 +66,7 @@ class BillingSubscriptionPhase(models.Model):
     @api.depends("interval_unit", "interval_count")
     def _compute_interval(self):
         for phase in self:
-            phase.interval = phase.interval_unit and phase.subscription_id._interval_label(phase)
+            phase.interval = phase.package_id._interval_label(phase)
 
     def _compute_is_planned(self):
         for phase in self:

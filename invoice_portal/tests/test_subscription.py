@@ -546,8 +546,10 @@ class TestSubscriptionWizards(SubscriptionCommon):
 
     def test_a_simple_subscription_in_the_form(self):
         with Form(self.env["billing.subscription"]) as form:
+            self.assertFalse(form.interval)
             form.partner_id = self.client
             form.package_id = self.package
+            self.assertEqual(form.interval, "Every month")
             self.assertEqual((form.quantity, form.price_unit, form.amount), (3, 31, 93))
             form.quantity = 4
         subscription = form.save()
