@@ -292,6 +292,12 @@ class TestSubscription(SubscriptionCommon):
         self.assertEqual(
             subscription.phase_ids.sorted("date_from").mapped("paused"), [False, False, False, True, False, False]
         )
+        # Paused sooner, it is resumed on the day on which it was to be resumed.
+        subscription._pause(self._date("2026-02-20"))
+        self.assertEqual(
+            subscription.phase_ids.sorted("date_from").mapped("paused"),
+            [False, False, False, True, True, False, False],
+        )
 
     def test_a_price_rises_by_percent_and_what_is_planned_with_it(self):
         subscription = self._subscribe()
@@ -582,6 +588,10 @@ class TestSubscriptionWizards(SubscriptionCommon):
         self.assertNotIn("divided by days", wizard.summary)
         wizard.write({"when": "date", "date": "2026-01-20"})
         self.assertIn("The period 01/01/2026 – 01/31/2026 is divided by days", " ".join(wizard.summary.split()))
+        self.assertNotIn("is charged already", wizard.summary)
+        self._charge(subscription, "2026-01-01")
+        wizard.invalidate_recordset(["summary"])
+        self.assertIn("The period 01/01/2026 – 01/31/2026 is charged already", " ".join(wizard.summary.split()))
 
     def test_pause_resume_and_cancel(self):
         subscription = self._subscribe()

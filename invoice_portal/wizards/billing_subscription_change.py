@@ -79,6 +79,7 @@ class BillingSubscriptionChange(models.TransientModel):
                     "now": subscription._phase_label(subscription._phase_on(wizard.date or subscription._today())),
                     "package": wizard.package_id,
                     "splits": period and period.first < wizard.date,
+                    "charged": period and period.first in subscription._charged().get(subscription.id, {}),
                     "period": period and wizard.package_id._period_label(period.first, period.last),
                     "prorated": period and period.segments[0].terms and period.segments[0].terms.proration == "day",
                     "other_interval": not subscription._phase_on(wizard.date or subscription._today())._has_interval_of(
