@@ -75,6 +75,27 @@ class AccountMoveLine(models.Model):
     billing_period_start = fields.Date(string="Period From")
     billing_period_end = fields.Date(string="Period Until")
 
+    def _get_computed_taxes(self):
+        return super()._get_computed_taxes() or self._billing_taxes_of_typed_line()
+
+    def _billing_taxes_of_typed_line(self):
+        """What somebody types freely in the form is taxed like a charge without product.
+
+        Lines that code creates stay without taxes where it names none: their invoice is no record of a form.
+        """
+        nothing = self.env["account.tax"]
+        if (
+            self.move_id.id
+            or self._origin
+            or self.display_type != "product"
+            or self.product_id
+            or self.account_id.tax_ids
+            or not self.move_id.is_sale_document(include_receipts=True)
+        ):
+            return nothing
+        taxes = self.move_id.company_id.account_sale_tax_id
+        return self.move_id.fiscal_position_id.map_tax(taxes) if self.move_id.fiscal_position_id else taxes
+
     @api.model_create_multi
     def create(self, vals_list):
         self._refuse_lines_on_locked_moves(vals_list)

@@ -19,5 +19,6 @@ from . import (
     test_subscription,
     test_texts,
     test_tours,
+    test_typed_line,
     test_void,
 )
