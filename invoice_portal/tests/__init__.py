@@ -9,6 +9,7 @@ from . import (
     test_document,
     test_draft_hidden,
     test_lock,
+    test_merge,
     test_number,
     test_package,
     test_pdf,
