@@ -25,6 +25,7 @@
         "wizards/billing_generate_views.xml",
         "wizards/billing_send_views.xml",
         "wizards/billing_subscription_change_views.xml",
+        "wizards/billing_settings_views.xml",
         "wizards/billing_void_views.xml",
         "wizards/account_move_send_wizard_views.xml",
         "views/billing_charge_views.xml",

@@ -16,6 +16,7 @@ from . import (
     test_periods,
     test_run,
     test_send,
+    test_settings,
     test_status,
     test_subscription,
     test_texts,

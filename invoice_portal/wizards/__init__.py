@@ -9,6 +9,7 @@ from . import (
     billing_finalize,
     billing_generate,
     billing_send,
+    billing_settings,
     billing_subscription_change,
     billing_void,
 )
