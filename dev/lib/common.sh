@@ -21,7 +21,7 @@ note() { printf '   %s\n' "$*" >&2; }
 fail() { printf '\nCannot go on: %s\n' "$1" >&2; shift; for line in "$@"; do printf '  %s\n' "$line" >&2; done; exit 1; }
 
 # The comment at the top of a script is its help.
-print_help() { sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p}}' "$0"; exit "${1:-0}"; }
+print_help() { sed -n '2,/^\($\|[^#]\)/{/^#/{s/^# \{0,1\}//;p}}' "$0"; exit "${1:-0}"; }
 
 # ------------------------------------------------------------------ places
 # CACHE is shared by all checkouts of this user (Odoo, Python packages); STATE belongs to this checkout.
