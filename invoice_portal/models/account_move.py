@@ -231,12 +231,14 @@ class AccountMove(models.Model):
 
     def action_billing_delete(self):
         """Delete drafts, and what was cancelled as one; the charges of drafts are open again."""
+        self.check_access("unlink")
         for move in self:
             move._billing_check_move("deleted")
         self.unlink()
 
     def action_billing_charges(self):
         self.ensure_one()
+        self._billing_check_staff()
         charges = self.invoice_line_ids.billing_charge_id
         return charges._get_records_action(name=self.env._("Charges"))
 
@@ -244,6 +246,8 @@ class AccountMove(models.Model):
     def _billing_check_staff(self):
         if not self.env.user.has_group("invoice_portal.group_billing_user"):
             raise AccessError(self.env._("Only billing staff may do this."))
+        # Whatever is said afterwards is for those who may read these.
+        self.check_access("read")
 
     # -- what clients see ---------------------------------------------------------------------------------------------
 

@@ -456,4 +456,5 @@ class BillingCharge(models.Model):
 
     def action_open_invoice(self):
         self.ensure_one()
+        self.check_access("read")
         return self.invoice_id._get_records_action(name=self.env._("Invoice"))

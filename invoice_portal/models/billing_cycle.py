@@ -217,10 +217,12 @@ class BillingCycle(models.Model):
 
     def action_clients(self):
         self.ensure_one()
+        self.env["account.move"]._billing_check_staff()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_clients")
         return dict(action, domain=[("billing_cycle_id", "=", self.id), ("parent_id", "=", False)])
 
     def action_runs(self):
         self.ensure_one()
+        self.env["account.move"]._billing_check_staff()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_runs")
         return dict(action, domain=[("cycle_id", "=", self.id)])

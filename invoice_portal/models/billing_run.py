@@ -264,6 +264,7 @@ class BillingRun(models.Model):
 
     def action_retry_failed(self):
         """Try only those again that failed."""
+        self.check_access("write")
         failed = self.client_ids.filtered(lambda client: client.state == "failed")
         if not failed:
             raise UserError(self.env._("Nothing failed in this run."))
@@ -272,10 +273,12 @@ class BillingRun(models.Model):
 
     def action_finalize(self):
         """Review is over: ask before finalizing all drafts of this run."""
+        self.check_access("write")
         return self._drafts().action_billing_finalize()
 
     def action_finalize_unflagged(self):
         """Ask before finalizing the drafts of all clients that nothing is unusual about."""
+        self.check_access("write")
         return self._drafts(self.client_ids.filtered(lambda client: not client.flag)).action_billing_finalize()
 
     def _drafts(self, clients=None):
@@ -286,6 +289,7 @@ class BillingRun(models.Model):
 
     def action_open_invoices(self):
         self.ensure_one()
+        self.check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
         return dict(
             action,
@@ -296,10 +300,12 @@ class BillingRun(models.Model):
     def action_open_clients(self):
         """The result, client by client: to filter, group, and export."""
         self.ensure_one()
+        self.check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_run_clients")
         return dict(action, name=self.display_name, domain=[("run_id", "=", self.id)])
 
     def action_start_for_real(self):
         """Bill what was rehearsed."""
         self.ensure_one()
+        self.check_access("write")
         return self.cycle_id.with_company(self.company_id).action_run_now()

@@ -364,11 +364,13 @@ class BillingRunClient(models.Model):
 
     def action_retry(self):
         """Try this client again."""
+        self.check_access("write")
         self._retry()
         self.run_id.action_resume()
 
     def action_release(self):
         """Reviewed: go on with what is held, as the cycle says."""
+        self.check_access("write")
         held = self.filtered(lambda client: client.state == "held")
         for client in held.filtered("move_ids"):
             client.write({"state": "done", "reason": False})
@@ -378,4 +380,5 @@ class BillingRunClient(models.Model):
 
     def action_open_invoices(self):
         self.ensure_one()
+        self.check_access("read")
         return self.move_ids._get_records_action(name=self.env._("Invoices"))

@@ -103,11 +103,15 @@ class ProjectProject(models.Model):
             )
 
     def action_billing_draft(self):
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
         charges = self.env["billing.charge"].search([("project_id", "in", self.ids), ("state", "=", "open")])
         return self.env["billing.draft"]._open(charges)
 
     def action_billing_charges(self):
         self.ensure_one()
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_charges")
         return dict(
             action,

@@ -282,4 +282,6 @@ class ProjectTask(models.Model):
 
     def action_billing_charges(self):
         self.ensure_one()
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
         return self.billing_charge_ids._get_records_action(name=self.env._("Charges"))

@@ -82,11 +82,16 @@ class ResPartner(models.Model):
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 
+    def _billing_check_staff(self):
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
+
     def action_billing_draft(self):
         """Draft an Invoice for everything that is open for these clients.
 
         Charges of the user's other companies are looked at, too, so that the dialog can say that they are left out.
         """
+        self._billing_check_staff()
         companies = self.env.user.company_ids.ids
         charges = (
             self.env["billing.charge"].with_context(allowed_company_ids=companies).search(self._billing_open_domain())
@@ -95,6 +100,7 @@ class ResPartner(models.Model):
 
     def action_billing_charges(self):
         self.ensure_one()
+        self._billing_check_staff()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_charges")
         client = self.commercial_partner_id
         return dict(
@@ -105,6 +111,7 @@ class ResPartner(models.Model):
 
     def action_billing_invoices(self):
         self.ensure_one()
+        self._billing_check_staff()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
         client = self.commercial_partner_id
         return dict(

@@ -99,10 +99,12 @@ class ResPartner(models.Model):
 
     def action_billing_upcoming(self):
         """Show what the next invoice will hold."""
+        self._billing_check_staff()
         return self.env["billing.generate"]._open(self.commercial_partner_id, draft=False)
 
     def action_billing_generate(self):
         """Generate Invoice: bill now what is open and what recurs and is due, after showing it."""
+        self._billing_check_staff()
         if len(self.commercial_partner_id) != 1:
             raise UserError(self.env._("Generate an invoice for one client at a time; for many, run their cycle."))
         return self.env["billing.generate"]._open(self.commercial_partner_id, draft=True)

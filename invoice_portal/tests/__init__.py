@@ -1,4 +1,5 @@
 from . import (
+    test_actions,
     test_addresses,
     test_case,
     test_charge,

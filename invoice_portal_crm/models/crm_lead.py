@@ -257,6 +257,8 @@ class CrmLead(models.Model):
 
     def action_billing_invoices(self):
         self.ensure_one()
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_invoices")
         return dict(
             action,

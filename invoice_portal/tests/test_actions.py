@@ -1,0 +1,70 @@
+from odoo import Command
+from odoo.tests import tagged
+
+from .common import BillingCommon
+from .guarded import GuardedActionsMixin
+
+
+@tagged("post_install", "-at_install")
+class TestActions(GuardedActionsMixin, BillingCommon):
+    addon = "invoice_portal"
+
+    def _records(self):
+        env, invoice = self.env, self._finalized(self._new_charge() | self._new_charge("Hosting"))
+        cycle = env["billing.cycle"].sudo().search([], limit=1)
+        run = env["billing.run"].create({"company_id": self.company.id})
+        client = env["billing.run.client"].create(
+            {
+                "run_id": run.id,
+                "company_id": self.company.id,
+                "partner_id": self.client.id,
+                "currency_id": self.company.currency_id.id,
+                "state": "failed",
+            }
+        )
+        draft = self._draft(self._new_charge("Draft"))
+        batch = env["billing.mail.batch"].sudo().create({})
+        mail = env["billing.mail"].sudo().create({"move_id": invoice.id, "batch_id": batch.id})
+        recipient = (
+            env["billing.mail.recipient"].sudo().create({"mail_id": mail.id, "kind": "to", "email": "x@example.com"})
+        )
+        return {
+            "account.move": invoice,
+            "account.move.send.wizard": env["account.move.send.wizard"].create({"move_id": invoice.id}),
+            "billing.cases": env["billing.cases"].create({"move_id": draft.id}),
+            "billing.change.project": env["billing.change.project"].create(
+                {"move_id": draft.id, "project_id": self.project.id}
+            ),
+            "billing.charge": self._new_charge(),
+            "billing.cycle": cycle,
+            "billing.delete": env["billing.delete"].create({"move_ids": [Command.set(draft.ids)]}),
+            "billing.draft": env["billing.draft"].create({"charge_ids": [Command.set(self._new_charge().ids)]}),
+            "billing.finalize": env["billing.finalize"].create({"move_ids": [Command.set(draft.ids)]}),
+            "billing.generate": env["billing.generate"].create({"partner_id": self.client.id, "until": "2026-01-01"}),
+            "billing.mail.batch": batch,
+            "billing.mail.recipient": recipient,
+            "billing.run": run,
+            "billing.run.client": client,
+            "billing.send": env["billing.send"].create({"move_ids": [Command.set(invoice.ids)]}),
+            "billing.settings": env["billing.settings"].sudo().create({"billing_pdf_engine": "automatic"}),
+            "billing.void": env["billing.void"].create({"move_id": invoice.id, "reason": "Wrong"}),
+            "project.project": self.project,
+            "project.task": self._new_case(),
+            "res.partner": self.client,
+        }
+
+    def test_clients_learn_nothing_of_others(self):
+        self._check_turned_away(self._new_portal_user(self.other_client, "stranger"))
+
+    def test_employees_who_do_not_bill_learn_nothing(self):
+        self._check_turned_away(self._new_user("employee", "base.group_user"))
+
+    def test_billing_staff_of_another_company_learns_nothing_either(self):
+        elsewhere = self._new_company("Elsewhere")
+        other = self._new_user(
+            "other_biller",
+            "invoice_portal.group_billing_user",
+            company_id=elsewhere.id,
+            company_ids=[Command.set(elsewhere.ids)],
+        )
+        self._check_turned_away(other, {"account.move", "billing.charge", "billing.run", "billing.run.client"})
