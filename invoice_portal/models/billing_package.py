@@ -189,6 +189,7 @@ class BillingPackage(models.Model):
 
     def action_subscriptions(self):
         self.ensure_one()
+        self.check_access("write")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_subscriptions")
         return dict(action, domain=[("package_id", "=", self.id)], context={"default_package_id": self.id})
 

@@ -454,20 +454,26 @@ class BillingSubscription(models.Model):
         return charges._get_records_action(name=self.env._("New Charges"))
 
     def action_charges(self):
+        self.check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_charges")
         return dict(action, domain=[("subscription_id", "in", self.ids)], context={})
 
     def action_change(self):
+        self.check_access("write")
         return self.env["billing.subscription.change"]._open(self)
 
     def action_pause(self):
+        self.check_access("write")
         return self.env["billing.subscription.stop"]._open(self, "pause")
 
     def action_resume(self):
+        self.check_access("write")
         return self.env["billing.subscription.stop"]._open(self, "resume")
 
     def action_cancel(self):
+        self.check_access("write")
         return self.env["billing.subscription.stop"]._open(self, "cancel")
 
     def action_raise_price(self):
+        self.check_access("write")
         return self.env["billing.subscription.increase"]._open(self)

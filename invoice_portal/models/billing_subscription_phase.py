@@ -89,6 +89,7 @@ class BillingSubscriptionPhase(models.Model):
 
     def action_withdraw(self):
         """What was planned from a day on does not happen."""
+        self.check_access("write")
         for phase in self:
             if not phase.is_planned:
                 raise UserError(self.env._("Only what is planned for a later day can be withdrawn."))

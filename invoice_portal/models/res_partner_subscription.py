@@ -36,6 +36,7 @@ class ResPartner(models.Model):
 
     def action_billing_subscriptions(self):
         self.ensure_one()
+        self._billing_check_staff()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_subscriptions")
         client = self.commercial_partner_id
         return dict(action, domain=[("partner_id", "=", client.id)], context={"default_partner_id": client.id})

@@ -23,6 +23,9 @@ class TestActions(GuardedActionsMixin, BillingCommon):
             }
         )
         draft = self._draft(self._new_charge("Draft"))
+        subscription = env["billing.subscription"].create(
+            {"partner_id": self.client.id, "date_start": "2026-01-01", "package_id": self._new_package().id}
+        )
         batch = env["billing.mail.batch"].sudo().create({})
         mail = env["billing.mail"].sudo().create({"move_id": invoice.id, "batch_id": batch.id})
         recipient = (
@@ -47,6 +50,23 @@ class TestActions(GuardedActionsMixin, BillingCommon):
             "billing.run.client": client,
             "billing.send": env["billing.send"].create({"move_ids": [Command.set(invoice.ids)]}),
             "billing.settings": env["billing.settings"].sudo().create({"billing_pdf_engine": "automatic"}),
+            "billing.package": subscription.package_id,
+            "billing.subscription": subscription,
+            "billing.subscription.change": env["billing.subscription.change"].create(
+                {
+                    "subscription_id": subscription.id,
+                    "package_id": subscription.package_id.id,
+                    "quantity": 2,
+                    "date": "2026-02-01",
+                }
+            ),
+            "billing.subscription.increase": env["billing.subscription.increase"].create(
+                {"subscription_ids": [Command.set(subscription.ids)], "percent": 5, "date": "2026-02-01"}
+            ),
+            "billing.subscription.phase": subscription.phase_ids,
+            "billing.subscription.stop": env["billing.subscription.stop"].create(
+                {"subscription_ids": [Command.set(subscription.ids)], "kind": "pause", "date": "2026-02-01"}
+            ),
             "billing.void": env["billing.void"].create({"move_id": invoice.id, "reason": "Wrong"}),
             "project.project": self.project,
             "project.task": self._new_case(),

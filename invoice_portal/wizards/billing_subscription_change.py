@@ -90,6 +90,7 @@ class BillingSubscriptionChange(models.TransientModel):
 
     def action_confirm(self):
         self.ensure_one()
+        self.check_access("write")
         self.subscription_id._change(self.date, self.package_id, self.quantity, self.price_unit, self.discount)
         return {"type": "ir.actions.act_window_close"}
 
@@ -144,6 +145,7 @@ class BillingSubscriptionStop(models.TransientModel):
 
     def action_confirm(self):
         self.ensure_one()
+        self.check_access("write")
         for subscription in self.subscription_ids:
             last = self._last_day_of(subscription)
             if self.kind == "cancel":
@@ -192,6 +194,7 @@ class BillingSubscriptionIncrease(models.TransientModel):
     def action_confirm(self):
         """All of them, or none: a refusal names the subscription it is about."""
         self.ensure_one()
+        self.check_access("write")
         if not self.percent:
             raise UserError(self.env._("By how many percent do the prices change?"))
         for subscription in self.subscription_ids:
