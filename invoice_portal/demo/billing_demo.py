@@ -294,6 +294,13 @@ class BillingDemo(models.AbstractModel):
     # -- what lies on the desk today ----------------------------------------------------------------------------------
 
     def _arrive_at_today(self):
+        # From now on, whoever has a subscription is billed by itself.
+        self._subscriptions(("state", "!=", "ended")).partner_id.write(
+            {
+                "billing_cycle_id": self.env.ref("invoice_portal.billing_cycle_monthly").id,
+                "billing_cycle_start": self._day(0),
+            }
+        )
         cases = self._create_cases(
             (project, title, price, state, self._days_ago(days) if days else None)
             for project, title, price, state, days in tables.CASES_NOW
