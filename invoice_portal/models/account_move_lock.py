@@ -26,6 +26,7 @@ LOCKED_FIELDS = {
     "date",
     "delivery_date",
     "fiscal_position_id",
+    "inalterable_hash",
     "incoterm_location",
     "invoice_cash_rounding_id",
     "invoice_currency_rate",
@@ -51,6 +52,7 @@ LOCKED_FIELDS = {
     "quick_edit_total_amount",
     "ref",
     "reversed_entry_id",
+    "secure_sequence_number",
     "sequence_number",
     "sequence_prefix",
     "state",
@@ -113,6 +115,8 @@ class AccountMove(models.Model):
         if vals.keys() & OWN_FIELDS and not is_granted(self.env):
             raise UserError(self.env._("An invoice is locked by finalizing it and voided by *Void*, not by hand."))
         touched = vals.keys() & self._billing_locked_fields()
+        if is_granted(self.env):
+            touched -= {"inalterable_hash"}
         for move in self.filtered("billing_locked") if touched else self:
             if any(move._billing_would_change(vals, fname) for fname in touched):
                 raise UserError(move._billing_locked_message())
@@ -128,6 +132,10 @@ class AccountMove(models.Model):
         """What no longer changes: also every document that is kept with the invoice, which is what the client got."""
         documents = {fname for fname, field in self._fields.items() if field.type == "binary" and field.attachment}
         return LOCKED_FIELDS | documents
+
+    def _hash_moves(self, **kwargs):
+        # Odoo secures entries when they are posted, or later on demand: a hash is added, and nothing else changes.
+        return super(AccountMove, granted(self))._hash_moves(**kwargs)
 
     @api.private
     def _billing_mark_void(self, reversal, reason):

@@ -54,7 +54,6 @@ OPEN_FIELDS = {
     "billing_run_client_id",
     "billing_terms_typed",
     "checked",
-    "inalterable_hash",
     "invoice_source_email",
     "invoice_user_id",
     "is_manually_modified",
@@ -62,7 +61,6 @@ OPEN_FIELDS = {
     "made_sequence_gap",
     "origin_payment_id",
     "preferred_payment_method_line_id",
-    "secure_sequence_number",
     "sending_data",
     "statement_line_id",
     "tax_cash_basis_origin_move_id",
@@ -197,6 +195,7 @@ class TestLockedFields(LockCommon):
             "date": "2020-01-01",
             "delivery_date": "2020-01-01",
             "fiscal_position_id": position.id,
+            "inalterable_hash": "$4$0",
             "incoterm_location": "Harbour",
             "invoice_cash_rounding_id": rounding.id,
             "invoice_currency_rate": 3,
@@ -220,6 +219,7 @@ class TestLockedFields(LockCommon):
             "quick_edit_total_amount": 1,
             "ref": "Something else",
             "reversed_entry_id": self._plain_invoice().id,
+            "secure_sequence_number": 4711,
             "sequence_number": 4711,
             "sequence_prefix": "X",
             "state": "draft",
@@ -311,6 +311,19 @@ class TestLockedFields(LockCommon):
                 self.line.with_env(self.root).write(
                     {name: [*kept, Command.create(new)], "analytic_distribution": False, "is_imported": True}
                 )
+
+    def test_odoo_secures_it_with_its_hash(self):
+        before = self._document(self.invoice, {"inalterable_hash"})
+        self._rpc(self.invoice, "button_hash")
+        secured = self.invoice.inalterable_hash
+        self.assertTrue(secured)
+        self.assertEqual(self._document(self.invoice, {"inalterable_hash"}), before)
+        self.invoice.journal_id.sudo().restrict_mode_hash_table = True
+        later = self._finalized()
+        self.assertTrue(later.billing_locked and later.inalterable_hash)
+        for value in (False, "$4$0"):
+            with self.assertRaises(UserError):
+                self._rpc(later, "write", {"inalterable_hash": value}, **HOSTILE_KEYS)
 
     def test_no_stored_field_was_forgotten(self):
         """A field that comes with a new version of Odoo shows up here: lock it, or say why it stays open."""
