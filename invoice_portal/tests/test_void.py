@@ -54,6 +54,17 @@ class TestVoid(BillingCommon):
         with self.assertRaises(AccessError):
             seen.invoice_line_ids.read(["billing_charge_id"])
 
+    def test_the_plan_names_the_overall_discount(self):
+        money = self.company.currency_id.format
+        self.assertNotIn("overall discount", self._plan(self._finalized()).plan)
+        draft = self._draft(self._new_charge(price=200))
+        draft.billing_discount = 10
+        draft._billing_finalize()
+        plan = self._plan(draft).plan
+        self.assertIn("overall discount", plan)
+        self.assertIn(money(200), plan)
+        self.assertIn(money(20), plan)
+
     def test_charges_are_opened_or_discarded_as_chosen(self):
         charges = self._new_charge("Again") | self._new_charge("Never")
         invoice = self._finalized(charges)
