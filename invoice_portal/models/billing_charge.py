@@ -12,6 +12,9 @@ STATES = [
     ("discarded", "Discarded"),
 ]
 
+# From here on, cents get lost among the digits of a number.
+TOO_MUCH = 1e13
+
 ASKED_FIELDS = {
     "amount",
     "company_id",
@@ -292,9 +295,17 @@ class BillingCharge(models.Model):
     @api.depends("quantity", "price_unit", "discount", "currency_id")
     def _compute_amount(self):
         for charge in self:
-            charge.amount = (charge.currency_id or charge.company_id.currency_id).round(
-                charge.quantity * charge.price_unit * (1 - charge.discount / 100)
-            )
+            amount = charge.quantity * charge.price_unit * (1 - charge.discount / 100)
+            if abs(amount) >= TOO_MUCH:
+                raise UserError(
+                    self.env._(
+                        "“%(charge)s” comes to more than can be billed: %(quantity)g × %(price)g. Check both numbers.",
+                        charge=charge.display_name or self.env._("This charge"),
+                        quantity=charge.quantity,
+                        price=charge.price_unit,
+                    )
+                )
+            charge.amount = (charge.currency_id or charge.company_id.currency_id).round(amount)
 
     # -- what became of it --------------------------------------------------------------------------------------------
 
@@ -362,6 +373,7 @@ class BillingCharge(models.Model):
         for vals in vals_list:
             if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
                 raise UserError(self.env._("A charge starts open: it cannot be created as billed or discarded."))
+            self._refuse_absurd_numbers(vals)
         charges = super().create([self._bill_the_commercial_entity(vals) for vals in vals_list])
         for charge in charges:
             # A client computed from the project may be a contact, too.
@@ -382,6 +394,7 @@ class BillingCharge(models.Model):
             if billed := self.filtered("invoice_line_id"):
                 raise UserError(billed._why_not_editable())
         self._refuse_other_case(vals)
+        self._refuse_absurd_numbers(vals)
         return super().write(self._bill_the_commercial_entity(vals))
 
     @api.model
@@ -409,6 +422,20 @@ class BillingCharge(models.Model):
             charge=charge.display_name,
             invoice=charge.invoice_id._billing_label(),
         )
+
+    def _refuse_absurd_numbers(self, vals):
+        """Those that Odoo could not even round."""
+        for fname in ("quantity", "price_unit", "discount"):
+            value = vals.get(fname)
+            # Not a number is not below it, either.
+            if isinstance(value, int | float) and not abs(value) < TOO_MUCH:
+                raise UserError(
+                    self.env._(
+                        "%(field)s: %(value)g is more than can be billed.",
+                        field=self._fields[fname]._description_string(self.env),
+                        value=value,
+                    )
+                )
 
     def _refuse_other_case(self, vals):
         """A charge that a case made stays with it, or the case would be billed again."""

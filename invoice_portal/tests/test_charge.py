@@ -27,6 +27,15 @@ class TestCharge(BillingCommon):
         yen.active = True
         self.assertEqual(self._new_charge(price=99.5, quantity=3, currency_id=yen.id).amount, 299)
 
+    def test_absurd_numbers_are_refused_in_words(self):
+        nan = float("nan")
+        for price, quantity in ((1e300, 1e300), (1e300, -1e300), (1e9, 1e9), (nan, 1), (1, float("inf"))):
+            with self.subTest(price=price, quantity=quantity), self.assertRaisesRegex(UserError, "more than can be"):
+                self._new_charge("Gold", price, quantity=quantity)
+        charge = self._new_charge()
+        with self.assertRaisesRegex(UserError, "Quantity: 1e\\+300 is more than can be billed"):
+            charge.quantity = 1e300
+
     def test_a_product_fills_description_price_and_taxes_of_the_client(self):
         position = self.env["account.fiscal.position"].sudo().create({"name": "Abroad", "company_id": self.company.id})
         self.tax_sale_b.sudo().write(
@@ -182,6 +191,7 @@ class TestCharge(BillingCommon):
         action = charges.action_draft_invoice()
         wizard = self.env["billing.draft"].browse(action["res_id"])
         self.assertEqual(wizard.draft_count, 1)
+        self.assertRegex(wizard.summary, r"<strong>2</strong>\s+charges:")
         self.assertIn("Acme", wizard.summary)
         self.assertIn("30.00", wizard.summary)
         self.assertIn("No price", wizard.summary)
@@ -189,6 +199,10 @@ class TestCharge(BillingCommon):
         invoice = self.env["account.move"].browse(action["res_id"])
         self.assertEqual(invoice.billing_charge_ids, charges[:2])
         self.assertEqual(charges[2].state, "open")
+
+    def test_the_confirmation_speaks_of_one_charge(self):
+        action = self._new_charge("One", 10).action_draft_invoice()
+        self.assertRegex(self.env["billing.draft"].browse(action["res_id"]).summary, r"<strong>1</strong>\s+charge:")
 
     def test_drafts_made_together_are_found_again_by_one_of_them(self):
         earlier = self._draft(self._new_charge())
