@@ -1,3 +1,5 @@
+from lxml import etree
+
 from odoo import Command
 from odoo.tests import Form, tagged
 
@@ -80,3 +82,9 @@ class TestTypedLine(BillingCommon):
                 line.name = "Paper"
                 line.price_unit = 100
         self.assertFalse(form.record.invoice_line_ids.tax_ids)
+
+    def test_a_new_invoice_has_a_button_that_saves_it(self):
+        arch = etree.fromstring(self.env["account.move"].get_view(view_type="form")["arch"])
+        (button,) = arch.xpath("//header/button[@special='save']")
+        self.assertEqual(button.get("string"), "Save Draft")
+        self.assertTrue(button.get("invisible").startswith("id or "), "A saved one says by itself that it is saved")
