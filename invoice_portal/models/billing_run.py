@@ -1,7 +1,7 @@
 from psycopg2.errors import UniqueViolation
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import AccessError, UserError
 from odoo.tools import format_date
 
 
@@ -128,6 +128,18 @@ class BillingRun(models.Model):
             if run.cycle_id:
                 parts.append(f"{run.cycle_id.name} → {format_date(self.env, run.boundary)}")
             run.display_name = " · ".join(parts)
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        if not self.env.su:
+            vals_list = [dict(vals, user_id=self.env.uid) for vals in vals_list]
+        return super().create(vals_list)
+
+    def write(self, vals):
+        # The work is done in the name of `user_id`: nobody borrows another's rights.
+        if not self.env.su and vals.keys() & {"user_id", "cycle_id", "company_id", "boundary", "rehearsal"}:
+            raise AccessError(self.env._("What a run is, and in whose name, does not change."))
+        return super().write(vals)
 
     # -- planning -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@ from unittest.mock import patch
 
 from psycopg2 import errors
 
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import tagged
 from odoo.tools import mute_logger
 
@@ -129,6 +129,13 @@ class TestRun(BillingCommon):
         run = self._start()
         self._work()
         self.assertEqual(run.client_ids.move_ids.create_uid, self.biller)
+
+    def test_nobody_borrows_another_s_rights(self):
+        root = self.env.ref("base.user_root")
+        run = self.env["billing.run"].create({"user_id": root.id})
+        self.assertEqual(run.user_id, self.biller)
+        with self.assertRaises(AccessError):
+            run.user_id = root
 
     def test_what_is_done_is_not_done_again(self):
         run = self._start()
