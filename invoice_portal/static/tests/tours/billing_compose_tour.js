@@ -88,6 +88,8 @@ registry.category("web_tour.tours").add("billing_compose", {
         },
         {content: "Save the draft", trigger: ".o_form_button_save", run: "click"},
         {content: "Saved", trigger: ".o_form_saved, .o_form_view:not(:has(.o_form_button_save:visible))"},
+        {content: "A local copy of the draft", trigger: "button[name=action_billing_pdf]", run: "click"},
+        {content: "It is made and downloaded", trigger: "body:not(:has(.o_blockUI))"},
         {content: "Open the Status dropdown", trigger: ".o_billing_status button", run: "click"},
         {
             content: "Finalize & Lock",
