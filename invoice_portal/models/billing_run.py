@@ -201,6 +201,22 @@ class BillingRun(models.Model):
         except UniqueViolation as error:
             raise UserError(self.env._("Somebody else has just started this run: see Runs.")) from error
 
+    def _run_before(self):
+        """The last run of the same cycle before this one, or none."""
+        if not self.cycle_id:
+            return self.browse()
+        self.ensure_one()
+        return self.search(
+            [
+                ("cycle_id", "=", self.cycle_id.id),
+                ("company_id", "=", self.company_id.id),
+                ("boundary", "<", self.boundary),
+                ("rehearsal", "=", False),
+            ],
+            order="boundary desc",
+            limit=1,
+        )
+
     @api.model
     def _rehearse(self, cycle, company):
         """A run of the period that ends next, or that ended and is not billed, in which nothing is written."""

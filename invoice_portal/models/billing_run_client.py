@@ -241,40 +241,29 @@ class BillingRunClient(models.Model):
 
     def _compare(self):
         """Note what it came to, and what is unusual about it beside the run before."""
-        previous = self._previous_amounts()
-        for client in self.filtered("run_id.cycle_id"):
+        of_cycle = self.filtered("run_id.cycle_id")
+        run_before = of_cycle.run_id._run_before()
+        previous = {
+            row.partner_id.id: row.amount
+            for row in self.search_fetch(
+                [("run_id", "=", run_before.id), ("partner_id", "in", of_cycle.partner_id.ids)],
+                ["partner_id", "amount"],
+            )
+        }
+        for client in of_cycle:
             details, amount = client._measure()
-            before = previous.get(client.partner_id.id)
+            before = previous.get(client.partner_id.id, 0)
             client.write(
                 {
                     "amount": amount,
                     "charge_count": len(client.move_ids.billing_charge_ids),
                     "details": details,
-                    "previous_amount": before or 0,
+                    "previous_amount": before,
                     "change": 100 * (amount - before) / before if before else 0,
-                    "flag": client._flag(amount, before),
+                    # In the first run of a cycle nothing is unusual.
+                    "flag": bool(run_before) and client._flag(amount, before),
                 }
             )
-
-    def _previous_amounts(self):
-        """`{client id: amount}` of the last run of the same cycle before this one; nothing for who was not in it."""
-        run = self.run_id[:1]
-        if not run.cycle_id:
-            return {}
-        before = self.env["billing.run"].search(
-            [
-                ("cycle_id", "=", run.cycle_id.id),
-                ("company_id", "=", run.company_id.id),
-                ("boundary", "<", run.boundary),
-                ("rehearsal", "=", False),
-            ],
-            order="boundary desc",
-            limit=1,
-        )
-        rows = self.search_fetch(
-            [("run_id", "=", before.id), ("partner_id", "in", self.partner_id.ids)], ["partner_id", "amount"]
-        )
-        return {row.partner_id.id: row.amount for row in rows}
 
     def _measure(self):
         """What the invoices of this client came to: by item and by tax, and in all, in the company's currency."""
@@ -290,9 +279,9 @@ class BillingRunClient(models.Model):
         return {"items": items, "taxes": taxes}, sum(moves.mapped("amount_total_signed"))
 
     def _flag(self, amount, before):
-        """What is unusual, if the company wants to know. Nobody is new in the first run."""
+        """What is unusual beside the run before, if the company wants to know."""
         threshold = self.company_id.billing_review_threshold
-        if not threshold or before is None and not self._has_history():
+        if not threshold:
             return False
         if not before:
             return "new" if amount else False
@@ -310,20 +299,6 @@ class BillingRunClient(models.Model):
             "up": self.env._("%.1f %% more than last time", self.change),
             "down": self.env._("%.1f %% less than last time", -self.change),
         }[self.flag]
-
-    def _has_history(self):
-        run = self.run_id
-        return bool(
-            self.env["billing.run"].search_count(
-                [
-                    ("cycle_id", "=", run.cycle_id.id),
-                    ("company_id", "=", run.company_id.id),
-                    ("boundary", "<", run.boundary),
-                    ("rehearsal", "=", False),
-                ],
-                limit=1,
-            )
-        )
 
     # -- after the draft ----------------------------------------------------------------------------------------------
 
