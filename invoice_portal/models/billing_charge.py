@@ -374,7 +374,9 @@ class BillingCharge(models.Model):
             if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
                 raise UserError(self.env._("A charge starts open: it cannot be created as billed or discarded."))
             self._refuse_absurd_numbers(vals)
-        charges = super().create([self._bill_the_commercial_entity(vals) for vals in vals_list])
+        # Named, so that no default of a context says otherwise.
+        start = {"invoice_line_id": False, "discarded": False, "run_client_id": False}
+        charges = super().create([{**start, **self._bill_the_commercial_entity(vals)} for vals in vals_list])
         for charge in charges:
             # A client computed from the project may be a contact, too.
             if charge.partner_id != charge.partner_id.commercial_partner_id:

@@ -74,7 +74,9 @@ class BillingCharge(models.Model):
     def create(self, vals_list):
         if any(vals.keys() & SUBSCRIPTION_FIELDS for vals in vals_list) and not is_granted(self.env):
             raise UserError(self._only_subscriptions_message())
-        return super().create([self._filled_from_package(vals) for vals in vals_list])
+        # Named, so that no default of a context says otherwise.
+        start = {} if is_granted(self.env) else dict.fromkeys(SUBSCRIPTION_FIELDS, False)
+        return super().create([{**start, **self._filled_from_package(vals)} for vals in vals_list])
 
     def _filled_from_package(self, vals):
         """A charge that names its package only is what the package says."""
@@ -95,6 +97,17 @@ class BillingCharge(models.Model):
             raise UserError(
                 self.env._(
                     "What a subscription charged stays with its package. Discard it and type a new charge instead."
+                )
+            )
+        if (
+            vals.keys() & {"partner_id", "company_id", "currency_id", "origin", "task_id"}
+            and not is_granted(self.env)
+            and self.filtered("subscription_id")
+        ):
+            raise UserError(
+                self.env._(
+                    "What a subscription charged stays with its client, in its currency. Discard it and type a new "
+                    "charge instead."
                 )
             )
         return super().write(vals)

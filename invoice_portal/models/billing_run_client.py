@@ -335,19 +335,19 @@ class BillingRunClient(models.Model):
             client.write(results[client.id])
 
     def _retry(self):
-        self.write({"state": "pending", "reason": False})
+        self.sudo().write({"state": "pending", "reason": False})
 
     def action_retry(self):
         """Try this client again."""
-        self.check_access("write")
+        self._check_staff()
         self._retry()
         self.run_id.action_resume()
 
     def action_release(self):
         """Reviewed: go on with what is held, as the cycle says."""
-        self.check_access("write")
+        self._check_staff()
         held = self.filtered(lambda client: client.state == "held")
-        for client in held.filtered("move_ids"):
+        for client in held.sudo().filtered("move_ids"):
             client.write({"state": "done", "reason": False})
             client._finalize()
         (held - held.filtered("move_ids"))._retry()
@@ -357,3 +357,7 @@ class BillingRunClient(models.Model):
         self.ensure_one()
         self.check_access("read")
         return self.move_ids._get_records_action(name=self.env._("Invoices"))
+
+    def _check_staff(self):
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")

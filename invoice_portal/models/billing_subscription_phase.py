@@ -42,6 +42,12 @@ class BillingSubscriptionPhase(models.Model):
     _discount = models.Constraint("CHECK (discount IS NULL OR discount <= 100)", "A discount cannot exceed 100 %.")
     _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 100)", "An interval is from 1 to 100 long.")
 
+    def write(self, vals):
+        # Terms stay with their subscription: torn off, what was charged by them would be credited.
+        if not self.env.su and vals.keys() & {"subscription_id", "company_id"}:
+            raise UserError(self.env._("Terms stay with the subscription that they were agreed for."))
+        return super().write(vals)
+
     @api.model_create_multi
     def create(self, vals_list):
         return super().create([self._filled_from_package(vals) for vals in vals_list])

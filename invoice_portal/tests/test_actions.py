@@ -12,15 +12,19 @@ class TestActions(GuardedActionsMixin, BillingCommon):
     def _records(self):
         env, invoice = self.env, self._finalized(self._new_charge() | self._new_charge("Hosting"))
         cycle = env["billing.cycle"].sudo().search([], limit=1)
-        run = env["billing.run"].create({"company_id": self.company.id})
-        client = env["billing.run.client"].create(
-            {
-                "run_id": run.id,
-                "company_id": self.company.id,
-                "partner_id": self.client.id,
-                "currency_id": self.company.currency_id.id,
-                "state": "failed",
-            }
+        run = env["billing.run"].sudo().create({"company_id": self.company.id})
+        client = (
+            env["billing.run.client"]
+            .sudo()
+            .create(
+                {
+                    "run_id": run.id,
+                    "company_id": self.company.id,
+                    "partner_id": self.client.id,
+                    "currency_id": self.company.currency_id.id,
+                    "state": "failed",
+                }
+            )
         )
         draft = self._draft(self._new_charge("Draft"))
         subscription = env["billing.subscription"].create(

@@ -130,12 +130,25 @@ class TestRun(BillingCommon):
         self._work()
         self.assertEqual(run.client_ids.move_ids.create_uid, self.biller)
 
-    def test_nobody_borrows_another_s_rights(self):
-        root = self.env.ref("base.user_root")
-        run = self.env["billing.run"].create({"user_id": root.id})
+    def test_nobody_writes_a_run_or_borrows_another_s_rights(self):
+        run = self._start()
         self.assertEqual(run.user_id, self.biller)
-        with self.assertRaises(AccessError):
-            run.user_id = root
+        for call in (
+            lambda: run.write({"user_id": self.env.ref("base.user_root").id}),
+            lambda: run.client_ids.write({"state": "done"}),
+            lambda: run.client_ids[0].write({"company_id": self._new_company("Elsewhere").id}),
+            lambda: self.env["billing.run"].create({}),
+            lambda: self.env["billing.run.client"].create(
+                {
+                    "run_id": run.id,
+                    "company_id": self.company.id,
+                    "partner_id": self.client.id,
+                    "currency_id": self.company.currency_id.id,
+                }
+            ),
+        ):
+            with self.assertRaises(AccessError):
+                call()
 
     def test_what_is_done_is_not_done_again(self):
         run = self._start()

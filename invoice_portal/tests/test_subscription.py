@@ -661,3 +661,30 @@ class TestSubscriptionWizards(SubscriptionCommon):
         self.assertEqual(self.client.billing_subscription_count, 1)
         action = self.client.action_billing_subscriptions()
         self.assertEqual(self.env["billing.subscription"].search_count(action["domain"]), 2)
+
+    def test_no_context_smuggles_a_charged_period_in(self):
+        subscription = self._subscribe()
+        smuggle = {
+            "default_subscription_id": subscription.id,
+            "default_subscription_period": "2026-01-01",
+            "default_subscription_part": 0,
+            "default_subscription_amount": 93,
+            "default_discarded": True,
+            "default_run_client_id": 1,
+        }
+        charge = (
+            self.env["billing.charge"]
+            .with_context(**smuggle)
+            .create({"name": "x", "partner_id": self.client.id, "price_unit": 0.01})
+        )
+        self.assertFalse(charge.subscription_id or charge.discarded or charge.run_client_id)
+
+    def test_what_was_charged_and_agreed_stays_with_its_subscription(self):
+        subscription, other = self._subscribe(), self._subscribe()
+        charge = subscription._make_charges(self._date("2026-01-01"))
+        for values in ({"partner_id": self.other_client.id}, {"origin": "manual"}):
+            with self.assertRaisesRegex(UserError, "stays with its client"):
+                charge.write(values)
+        for values in ({"subscription_id": other.id}, {"company_id": self.company.id}):
+            with self.assertRaisesRegex(UserError, "Terms stay"):
+                subscription.phase_ids.write(values)
