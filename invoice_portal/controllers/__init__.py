@@ -1,1 +1,1 @@
-from . import document, portal
+from . import document, payment, portal

@@ -1,7 +1,6 @@
 from odoo.exceptions import AccessError
-from odoo.http import request, route
+from odoo.http import request
 
-from odoo.addons.account_payment.controllers.payment import PaymentPortal
 from odoo.addons.portal.controllers.portal import CustomerPortal
 
 
@@ -20,17 +19,3 @@ class BillingPortal(CustomerPortal):
         ):
             raise AccessError(request.env._("This invoice is not available yet."))
         return document
-
-
-class BillingPaymentPortal(PaymentPortal):
-    @route()
-    def payment_pay(self, *args, invoice_id=None, **kwargs):
-        """A payment link opens an invoice only once it is finalized.
-
-        The link is signed for client, amount and currency, so one for an invoice fits a draft over the same amount,
-        and the form would hand out the draft's own token.
-        """
-        invoice = request.env["account.move"].sudo().browse(self._cast_as_int(invoice_id)).exists()
-        if invoice and invoice._billing_hidden_from_clients() and not request.env.user._is_internal():
-            raise request.not_found()
-        return super().payment_pay(*args, invoice_id=invoice_id, **kwargs)

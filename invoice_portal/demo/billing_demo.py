@@ -47,7 +47,9 @@ class BillingDemo(models.AbstractModel):
         user = self.env.ref("invoice_portal.demo_user_billing")
         self.with_user(user).sudo().with_context(**QUIET, allowed_company_ids=company.ids)._play()
         for login in ("client1", "client2"):
-            self._let_client_follow(self.env.ref(f"invoice_portal.demo_user_{login}").partner_id)
+            contact = self.env.ref(f"invoice_portal.demo_user_{login}").partner_id
+            self._let_client_follow(contact)
+            self._save_card(contact)
         _logger.info("Demo business loaded: %s charges", len(self._charges()))
 
     def _play(self):
@@ -329,3 +331,19 @@ class BillingDemo(models.AbstractModel):
         for project in projects:
             project.message_subscribe(contact.ids)
             project.task_ids.message_subscribe(contact.ids)
+
+    def _save_card(self, contact):
+        """A card of Odoo's own test provider, where that is installed: it can be charged, and nobody pays."""
+        demo = self.env.ref("payment.payment_provider_demo", raise_if_not_found=False)
+        if not demo or demo.code != "demo" or demo.company_id != self.env.company:
+            return
+        self.env["payment.token"].create(
+            {
+                "provider_id": demo.id,
+                "payment_method_id": demo.payment_method_ids[:1].id,
+                "payment_details": "4242",
+                "partner_id": contact.commercial_partner_id.id,
+                "provider_ref": "demo",
+                "demo_simulated_state": "done",
+            }
+        )

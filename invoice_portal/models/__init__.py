@@ -1,6 +1,7 @@
 from . import (
     abstract_state_order,
     account_move,
+    account_move_card,
     account_move_compose,
     account_move_discount,
     account_move_document,
@@ -32,11 +33,15 @@ from . import (
     ir_actions_report,
     ir_attachment,
     mail_mail,
+    payment_provider,
+    payment_token,
+    payment_transaction,
     project_project,
     project_task,
     res_company,
     res_config_settings,
     res_partner,
+    res_partner_autopay,
     res_partner_cycle,
     res_partner_subscription,
 )

@@ -1,5 +1,5 @@
-from odoo import fields, models
-from odoo.exceptions import UserError
+from odoo import api, fields, models
+from odoo.exceptions import UserError, ValidationError
 
 from ..tools import pdf
 
@@ -39,6 +39,40 @@ class ResCompany(models.Model):
         help="Automatic takes WeasyPrint where it is installed: it repeats headings and numbers pages. Other documents "
         "of Odoo are always made by wkhtmltopdf.",
     )
+
+    billing_autopay_when = fields.Selection(
+        [("finalized", "When an invoice is finalized"), ("due", "On its due date")],
+        string="Charge cards",
+        default="finalized",
+        required=True,
+        help="When invoices of clients with automatic payment are charged to their cards.",
+    )
+    billing_autopay_days = fields.Char(
+        string="Tries on day",
+        default="0, 3, 5, 7",
+        required=True,
+        help="Days after the first try on which a card that was refused is charged again. Refusals that no later try "
+        "changes end it at once.",
+    )
+
+    @api.constrains("billing_autopay_days")
+    def _check_billing_autopay_days(self):
+        for company in self:
+            try:
+                days = company._billing_autopay_days()
+            except ValueError:
+                days = []
+            if not days or days[0] != 0 or days != sorted(set(days)) or len(days) > 15 or days[-1] > 90:
+                raise ValidationError(
+                    self.env._(
+                        "Type the days of the tries in order, beginning with 0, up to 90: for example 0, 3, 5, 7."
+                    )
+                )
+
+    def _billing_autopay_days(self):
+        """The days of the tries, counted from the first."""
+        self.ensure_one()
+        return [int(day) for day in (self.billing_autopay_days or "").split(",")]
 
     def _billing_pdf_engine(self):
         """The engine for this company's documents. Where it is missing, say so."""

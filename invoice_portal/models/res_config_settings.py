@@ -10,3 +10,5 @@ class ResConfigSettings(models.TransientModel):
     billing_pdf_engine = fields.Selection(related="company_id.billing_pdf_engine", required=True, readonly=False)
     billing_review_threshold = fields.Float(related="company_id.billing_review_threshold", readonly=False)
     billing_hold_flagged = fields.Boolean(related="company_id.billing_hold_flagged", readonly=False)
+    billing_autopay_when = fields.Selection(related="company_id.billing_autopay_when", required=True, readonly=False)
+    billing_autopay_days = fields.Char(related="company_id.billing_autopay_days", required=True, readonly=False)

@@ -1,6 +1,7 @@
 from . import (
     test_actions,
     test_addresses,
+    test_card,
     test_case,
     test_charge,
     test_compose,

@@ -1,12 +1,12 @@
 from odoo import Command
 from odoo.tests import tagged
 
-from .common import BillingCommon
 from .guarded import GuardedActionsMixin
+from .test_card import CardCommon
 
 
 @tagged("post_install", "-at_install")
-class TestActions(GuardedActionsMixin, BillingCommon):
+class TestActions(GuardedActionsMixin, CardCommon):
     addon = "invoice_portal"
 
     def _records(self):
@@ -35,9 +35,14 @@ class TestActions(GuardedActionsMixin, BillingCommon):
         recipient = (
             env["billing.mail.recipient"].sudo().create({"mail_id": mail.id, "kind": "to", "email": "x@example.com"})
         )
+        card = self._new_card()
+        attempt = self._charge(self._finalized(self._new_charge("Card")), card)
         return {
             "account.move": invoice,
             "account.move.send.wizard": env["account.move.send.wizard"].create({"move_id": invoice.id}),
+            "billing.autopay": env["billing.autopay"].create({"partner_id": self.client.id}),
+            "billing.card.charge": env["billing.card.charge"].create({"move_id": invoice.id, "card_id": card.id}),
+            "billing.card.resolve": env["billing.card.resolve"].create({"transaction_id": attempt.id}),
             "billing.cases": env["billing.cases"].create({"move_id": draft.id}),
             "billing.change.project": env["billing.change.project"].create(
                 {"move_id": draft.id, "project_id": self.project.id}
@@ -72,6 +77,7 @@ class TestActions(GuardedActionsMixin, BillingCommon):
                 {"subscription_ids": [Command.set(subscription.ids)], "kind": "pause", "date": "2026-02-01"}
             ),
             "billing.void": env["billing.void"].create({"move_id": invoice.id, "reason": "Wrong"}),
+            "payment.transaction": attempt,
             "project.project": self.project,
             "project.task": self._new_case(),
             "res.partner": self.client,

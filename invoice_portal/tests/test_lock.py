@@ -43,6 +43,9 @@ OWN_FIELDS = {
 
 # Stored, and knowingly not locked: what people, the post office, payments and the bookkeeper do with it afterwards.
 OPEN_FIELDS = {
+    "billing_autopay_date",
+    "billing_autopay_note",
+    "billing_last_attempt_on",
     "always_tax_exigible",
     "auto_post_origin_id",
     "auto_post_until",

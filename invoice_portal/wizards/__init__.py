@@ -2,6 +2,7 @@ from . import (
     account_move_reversal,
     account_move_send_wizard,
     base_partner_merge,
+    billing_card,
     billing_cases,
     billing_change_project,
     billing_delete,

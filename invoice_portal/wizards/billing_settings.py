@@ -9,6 +9,8 @@ COMPANY_FIELDS = [
     "billing_review_threshold",
     "billing_hold_flagged",
     "billing_note",
+    "billing_autopay_when",
+    "billing_autopay_days",
 ]
 
 
@@ -30,6 +32,13 @@ class BillingSettings(models.TransientModel):
     billing_review_threshold = fields.Float(string="Unusual from")
     billing_hold_flagged = fields.Boolean(string="Hold what is unusual")
     billing_note = fields.Html(string="Notes on Invoices")
+    billing_autopay_when = fields.Selection(
+        selection=lambda self: self.env["res.company"]._fields["billing_autopay_when"].selection,
+        string="Charge cards",
+        required=True,
+        default="finalized",
+    )
+    billing_autopay_days = fields.Char(string="Tries on day", required=True, default="0, 3, 5, 7")
 
     @api.model
     def default_get(self, fields):
