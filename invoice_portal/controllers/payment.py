@@ -18,6 +18,11 @@ class BillingPaymentPortal(PaymentPortal):
             raise request.not_found()
         return super().payment_pay(*args, invoice_id=invoice_id, **kwargs)
 
+    @route()
+    def invoice_transaction(self, invoice_id, access_token=None, **kwargs):
+        """Whoever is logged in needs no token; Odoo's own page sends none then, and would fail."""
+        return super().invoice_transaction(invoice_id, access_token, **kwargs)
+
     def _get_extra_payment_form_values(self, invoice_id=None, **kwargs):
         """Who has only the link is offered none of the client's saved cards."""
         values = super()._get_extra_payment_form_values(invoice_id=invoice_id, **kwargs)

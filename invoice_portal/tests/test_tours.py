@@ -3,6 +3,7 @@ from odoo.tests import HttpCase, tagged
 from odoo.tools import html2plaintext
 
 from .common import BillingCommon
+from .test_card import CardCommon
 from .test_cycle import CycleCommon
 from .test_send import SendCommon
 
@@ -70,3 +71,18 @@ class TestMonthEnd(CycleCommon, HttpCase):
         self._job("run")
         self.start_tour("/odoo", "billing_cycle_review", login=self.biller.login)
         self.assertTrue(charge.invoice_id.billing_locked)
+
+
+@tagged("post_install", "-at_install")
+class TestPayByCard(CardCommon, HttpCase):
+    def test_staff_charges_a_part_and_the_client_pays_the_rest(self):
+        client = self._new_portal_user(self.client, "acmeclient")
+        self._new_card(partner=client.partner_id)
+        invoice = self._finalized()
+        url = f"/odoo/action-invoice_portal.action_billing_invoices/{invoice.id}"
+        self.start_tour(url, "billing_card_staff", login=self.biller.login)
+        self.assertEqual(invoice.billing_status, "partial")
+        self.start_tour(f"/my/invoices/{invoice.id}", "billing_card_portal", login=client.login)
+        self.env.invalidate_all()
+        self.assertEqual(invoice.billing_status, "paid")
+        self.assertEqual(invoice.sudo().transaction_ids.mapped("billing_origin"), ["client", "staff"])
