@@ -4,7 +4,14 @@ from odoo.exceptions import UserError
 from ..tools.grant import is_granted
 
 # Who asked for the charge, and for how much: later calls compare with it.
-SUBSCRIPTION_FIELDS = {"subscription_id", "subscription_period", "subscription_part", "subscription_amount"}
+SUBSCRIPTION_FIELDS = {
+    "subscription_id",
+    "subscription_period",
+    "subscription_part",
+    "subscription_amount",
+    "subscription_from",
+    "subscription_until",
+}
 
 
 class BillingCharge(models.Model):
@@ -38,6 +45,12 @@ class BillingCharge(models.Model):
         copy=False,
         help="What the subscription asked for, whatever the charge was edited to.",
     )
+    subscription_from = fields.Date(
+        readonly=True,
+        copy=False,
+        help="The first of the days that the charge is for. Empty: it corrects another charge.",
+    )
+    subscription_until = fields.Date(readonly=True, copy=False, help="The last of these days, included.")
 
     # Discarded ones count, too: somebody decided that this is not to be billed.
     _one_per_period = models.UniqueIndex(

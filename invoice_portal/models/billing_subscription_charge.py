@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from psycopg2.errors import UniqueViolation
@@ -36,14 +36,32 @@ class Asked(NamedTuple):
     segment: Segment
     amount: float
     is_whole: bool
+    price: float
+
+
+class Before(NamedTuple):
+    """What the charges of a period asked for already for one package, and what became of that."""
+
+    stands: float
+    billed: float
+    waived: float
+
+
+class Waived(NamedTuple):
+    """Days of a period, both included, whose charge was discarded, and what it asked for."""
+
+    first: date
+    last: date
+    amount: float
 
 
 class Charged(NamedTuple):
-    """What the charges of a period asked for already: per package, and the number of the next one."""
+    """What was charged of a period: per package, the number of the next charge, and days that are not billed."""
 
-    amounts: dict
+    packages: dict
     next_part: int
     setup: bool
+    waived: tuple
 
 
 class BillingSubscription(models.Model):
@@ -92,31 +110,51 @@ class BillingSubscription(models.Model):
         ]
 
     def _charged(self):
-        """What was charged, by subscription and first day of the period, whatever became of the charges since."""
+        """What was charged, by subscription and first day of the period, and what became of it.
+
+        Discarded ones, those of void invoices included, count as asked for, lest they come back; but not as standing.
+        """
         self.env["billing.charge"].flush_model()
+        self.env["account.move.line"].flush_model(["quantity", "price_unit", "discount"])
         rows = self.env.execute_query(
             SQL(
                 """
-                SELECT subscription_id, subscription_period, package_id,
-                       sum(CASE WHEN subscription_part = %(setup)s THEN 0 ELSE subscription_amount END),
-                       max(subscription_part), min(subscription_part) = %(setup)s
-                  FROM billing_charge
-                 WHERE subscription_id IN %(ids)s
-              GROUP BY subscription_id, subscription_period, package_id
+                SELECT charge.subscription_id, charge.subscription_period, charge.package_id, charge.subscription_part,
+                       charge.subscription_amount, charge.discarded, charge.subscription_from,
+                       charge.subscription_until,
+                       CASE WHEN line.id IS NULL THEN charge.amount
+                            ELSE line.quantity * line.price_unit * (1 - COALESCE(line.discount, 0) / 100) END
+                  FROM billing_charge charge
+             LEFT JOIN account_move_line line ON line.id = charge.invoice_line_id
+                 WHERE charge.subscription_id IN %s
+              ORDER BY charge.id
                 """,
-                setup=SETUP,
-                ids=tuple(self._origin.ids) or (None,),
+                tuple(self._origin.ids) or (None,),
             )
         )
         charged = {}
-        for subscription, first, package, amount, part, setup in rows:
-            of_period = charged.setdefault(subscription, {}).get(first, Charged({}, 0, False))
-            charged[subscription][first] = Charged(
-                {**of_period.amounts, package: amount},
-                max(of_period.next_part, part + 1),
-                of_period.setup or setup,
-            )
+        for subscription, first, *charge in rows:
+            periods_of_one = charged.setdefault(subscription, {})
+            periods_of_one[first] = self._with_charge(periods_of_one.get(first) or Charged({}, 0, False, ()), *charge)
         return charged
+
+    @api.model
+    def _with_charge(self, charged, package, part, amount, discarded, first, last, billed):
+        if part == SETUP:
+            return charged._replace(setup=True)
+        before = charged.packages.get(package) or Before(0, 0, 0)
+        waived = charged.waived
+        if not discarded:
+            before = before._replace(stands=before.stands + amount, billed=before.billed + (billed or 0))
+        elif first:
+            waived += (Waived(first, last, amount),)
+        else:
+            before = before._replace(waived=before.waived + amount)
+        return charged._replace(
+            packages={**charged.packages, package: before},
+            next_part=max(charged.next_part, part + 1),
+            waived=waived,
+        )
 
     # -- what comes next ----------------------------------------------------------------------------------------------
 
@@ -213,21 +251,44 @@ class BillingSubscription(models.Model):
             terms = segment.terms
             if terms.paused or not terms.price:
                 continue
-            total = self.currency_id.round(terms.quantity * terms.price * (1 - terms.discount / 100))
+            price = total = self.currency_id.round(terms.quantity * terms.price * (1 - terms.discount / 100))
             whole = lead.proration == "none" or (segment.first, segment.last) == (period.whole_first, period.whole_last)
             if not whole:
-                total = float(
-                    share(
-                        total,
-                        period.whole_first,
-                        period.whole_last,
-                        segment.first,
-                        segment.last,
-                        self.currency_id.rounding,
-                    )
-                )
-            asked.append(Asked(segment, total, whole))
+                total = self._share(price, period, segment.first, segment.last)
+            asked.append(Asked(segment, total, whole, price))
         return asked
+
+    def _share(self, price, period, first, last):
+        """What of the price of a whole period falls on these days of it."""
+        return float(share(price, period.whole_first, period.whole_last, first, last, self.currency_id.rounding))
+
+    def _asked_per_package(self, period, waived):
+        """What a period costs by now, less what was discarded for the same days: only what is more than that counts."""
+        amounts = {}
+        left = {days: days.amount for days in waived}
+        for asked in self._asked_for(period):
+            amount = asked.amount
+            for days in waived:
+                first, last = max(asked.segment.first, days.first), min(asked.segment.last, days.last)
+                if first <= last:
+                    by_day = period.segments[0].terms.proration == "day"
+                    free = self._share(asked.price, period, first, last) if by_day else asked.amount
+                    free = min(free, left[days], amount)
+                    left[days] -= free
+                    amount -= free
+            package = asked.segment.terms.package.id
+            amounts[package] = amounts.get(package, 0) + amount
+        return amounts
+
+    def _difference(self, amount, before):
+        """What is asked for now and neither stands nor was waived, a credit below zero.
+
+        A correction that was discarded does not come back. Where the terms went back since, it is not undone either: it
+        never moved anything.
+        """
+        missing = self.currency_id.round(amount - before.stands)
+        changed = self.currency_id.round(missing - before.waived)
+        return max(min(changed, max(missing, 0)), min(missing, 0))
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -272,20 +333,20 @@ class BillingSubscription(models.Model):
             date=first if terms.timing == "advance" else last,
             period_start=first,
             period_end=last,
+            subscription_from=first,
+            subscription_until=last,
             **values,
         )
 
     def _prepare_corrections(self, until, first, period, before):
         """One charge per package over what is asked for now and was not before. It may be a credit."""
-        asked = self._asked_for(period) if period else []
-        amounts = dict.fromkeys(before.amounts, 0)
-        for part in asked:
-            package = part.segment.terms.package.id
-            amounts[package] = amounts.get(package, 0) + part.amount
+        amounts = self._asked_per_package(period, before.waived) if period else {}
         prepared = []
-        for package_id, amount in amounts.items():
-            difference = self.currency_id.round(amount - (before.amounts.get(package_id) or 0))
-            if self.currency_id.is_zero(difference):
+        for package_id in (*before.packages, *(package for package in amounts if package not in before.packages)):
+            charged = before.packages.get(package_id) or Before(0, 0, 0)
+            difference = self._difference(amounts.get(package_id, 0), charged)
+            price = self._given_back(difference, charged)
+            if self.currency_id.is_zero(price):
                 continue
             package = self.env["billing.package"].browse(package_id)
             prepared.append(
@@ -295,12 +356,19 @@ class BillingSubscription(models.Model):
                     before.next_part + len(prepared),
                     difference,
                     name=self._correction_label(package, first, period),
+                    price_unit=price,
                     date=min(until, self._today()) if until >= first else first,
                     period_start=first,
                     period_end=period.last if period else first,
                 )
             )
         return prepared
+
+    def _given_back(self, difference, before):
+        """Of a charge that was edited to less, or whose line was, as much less is given back."""
+        if difference > 0 or before.billed >= before.stands:
+            return difference
+        return self.currency_id.round(difference * max(before.billed, 0) / before.stands)
 
     def _prepare_charge(self, package, first, part, amount, **values):
         """To be extended by what has more to say on a charge."""
@@ -322,6 +390,8 @@ class BillingSubscription(models.Model):
             "subscription_period": first,
             "subscription_part": part,
             "subscription_amount": amount,
+            "subscription_from": False,
+            "subscription_until": False,
             **values,
         }
 

@@ -389,6 +389,123 @@ class TestSubscription(SubscriptionCommon):
         charge.action_discard()
         self.assertFalse(self._charge(subscription, "2026-01-31"))
 
+    def test_nothing_is_given_back_of_a_period_that_was_discarded(self):
+        def cut(day="2026-01-21"):
+            return lambda subscription: subscription._cancel(self._date(day))
+
+        changes = {
+            "shortened": cut(),
+            "cancelled from its first day": cut("2025-12-31"),
+            "fewer": lambda subscription: self._change(subscription, "2026-01-11", quantity=1),
+            "paused": lambda subscription: subscription._pause(self._date("2026-01-11")),
+            "cheaper": lambda subscription: self._change(
+                subscription, "2026-01-11", package=self.bigger, quantity=1, price=62
+            ),
+        }
+        for what, change in changes.items():
+            with self.subTest(what):
+                subscription = self._subscribe()
+                charge = self._charge(subscription, "2026-01-01")
+                charge.action_discard()
+                change(subscription)
+                self.assertFalse(self._charge(subscription, "2026-01-31"))
+                # Billed after all, it is corrected like any other.
+                charge.action_reopen()
+                corrections = self._charge(subscription, "2026-01-31")
+                self.assertTrue(corrections)
+                self.assertLess(sum(corrections.mapped("amount")), 0)
+                self.assertFalse(self._charge(subscription, "2026-01-31"))
+
+    def test_nothing_is_given_back_of_an_invoice_that_was_voided_for_good(self):
+        subscription = self._subscribe()
+        charge = self._charge(subscription, "2026-01-01")
+        self._finalized(charge)._billing_void("Never agreed", charge)
+        self.assertEqual(charge.state, "discarded")
+        subscription._cancel(self._date("2026-01-21"))
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+
+    def test_what_was_given_back_of_a_charge_that_is_then_discarded_is_taken_back(self):
+        subscription = self._subscribe()
+        charge = self._charge(subscription, "2026-01-01")
+        subscription._cancel(self._date("2026-01-21"))
+        credit = self._charge(subscription, "2026-01-15")
+        self.assertEqual(credit.amount, -30)
+        self._finalized(charge)._billing_void("Never agreed", charge)
+        self.assertEqual(self._charge(subscription, "2026-01-15").amount, 30)
+        self.assertFalse(self._charge(subscription, "2026-01-15"))
+
+    def test_an_open_charge_and_what_is_given_back_of_it_make_what_is_due(self):
+        subscription = self._subscribe()
+        charge = self._charge(subscription, "2026-01-01")
+        subscription._cancel(self._date("2026-01-21"))
+        charge |= self._charge(subscription, "2026-01-15")
+        self.assertEqual(self._draft(charge).amount_untaxed, 63)
+
+    def test_more_than_was_discarded_is_charged(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01").action_discard()
+        self._change(subscription, "2026-01-22", quantity=5)
+        self.assertEqual(self._charge(subscription, "2026-01-31").amount, 20)
+        self._change(subscription, "2026-01-22", quantity=3)
+        self.assertEqual(self._charge(subscription, "2026-01-31").amount, -20)
+        self._change(subscription, "2026-01-22", quantity=1)
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+
+    def test_of_a_divided_period_only_the_days_that_were_billed_are_given_back(self):
+        for discarded, last, expected in (
+            (0, "2026-01-26", -25),
+            (0, "2026-01-10", -50),
+            (1, "2026-01-26", 0),
+            (1, "2026-01-10", -33),
+        ):
+            with self.subTest(discarded=discarded, last=last):
+                subscription = self._subscribe()
+                self._change(subscription, "2026-01-22", quantity=5)
+                charges = self._charge(subscription, "2026-01-22").sorted("subscription_part")
+                self.assertEqual(charges.mapped("amount"), [63, 50])
+                charges[discarded].action_discard()
+                subscription._cancel(self._date(last))
+                self.assertEqual(sum(self._charge(subscription, "2026-01-31").mapped("amount")), expected)
+                self.assertFalse(self._charge(subscription, "2026-01-31"))
+
+    def test_a_pause_in_the_billed_part_of_a_period_is_given_back(self):
+        subscription = self._subscribe()
+        self._change(subscription, "2026-01-22", quantity=5)
+        charges = self._charge(subscription, "2026-01-22").sorted("subscription_part")
+        charges[1].action_discard()
+        subscription._pause(self._date("2026-01-12"))
+        subscription._resume(self._date("2026-01-22"))
+        self.assertEqual(self._charge(subscription, "2026-01-31").amount, -30)
+
+    def test_a_correction_that_was_discarded_stays_so(self):
+        subscription = self._subscribe()
+        self._charge(subscription, "2026-01-01")
+        subscription._cancel(self._date("2026-01-21"))
+        self._charge(subscription, "2026-01-15").action_discard()
+        self.assertFalse(self._charge(subscription, "2026-01-15"))
+        subscription.date_end = False
+        self.assertFalse(self._charge(subscription, "2026-01-15"))
+        subscription._cancel(self._date("2026-01-11"))
+        # What was kept of the first time is kept; the ten days more are given back.
+        self.assertEqual(self._charge(subscription, "2026-01-15").amount, -30)
+
+    def test_of_a_charge_that_was_edited_to_less_as_much_less_is_given_back(self):
+        for until, expected in (("2026-01-21", -12.9), ("2025-12-31", -40)):
+            with self.subTest(until):
+                subscription = self._subscribe()
+                charge = self._charge(subscription, "2026-01-01")
+                charge.write({"quantity": 2, "price_unit": 20})
+                subscription._cancel(self._date(until))
+                self.assertEqual(self._charge(subscription, "2026-01-31").amount, expected)
+                self.assertFalse(self._charge(subscription, "2026-01-31"))
+
+    def test_of_a_line_that_was_edited_to_nothing_nothing_is_given_back(self):
+        subscription = self._subscribe()
+        invoice = self._draft(self._charge(subscription, "2026-01-01"))
+        invoice.invoice_line_ids.price_unit = 0
+        subscription._cancel(self._date("2026-01-21"))
+        self.assertFalse(self._charge(subscription, "2026-01-31"))
+
     def test_an_edited_charge_stays_as_it_is(self):
         subscription = self._subscribe()
         charge = self._charge(subscription, "2026-01-01")
