@@ -1,4 +1,5 @@
 from . import (
+    abstract_billable_values,
     abstract_state_order,
     account_move,
     account_move_card,

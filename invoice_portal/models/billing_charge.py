@@ -4,6 +4,7 @@ from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..tools.grant import is_granted
+from .abstract_billable_values import TOO_MUCH
 
 STATES = [
     ("open", "Open"),
@@ -11,9 +12,6 @@ STATES = [
     ("invoiced", "Invoiced"),
     ("discarded", "Discarded"),
 ]
-
-# From here on, cents get lost among the digits of a number.
-TOO_MUCH = 1e13
 
 ASKED_FIELDS = {
     "amount",
@@ -58,7 +56,7 @@ class BillingCharge(models.Model):
 
     _name = "billing.charge"
     _description = "Charge"
-    _inherit = ["mail.thread", "mail.activity.mixin", "billing.state.order"]
+    _inherit = ["mail.thread", "mail.activity.mixin", "billing.state.order", "billing.billable.values"]
     _order = "date desc, id desc"
     _check_company_auto = True
 
@@ -373,7 +371,6 @@ class BillingCharge(models.Model):
         for vals in vals_list:
             if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
                 raise UserError(self.env._("A charge starts open: it cannot be created as billed or discarded."))
-            self._refuse_absurd_numbers(vals)
         # Named, so that no default of a context says otherwise.
         start = {"invoice_line_id": False, "discarded": False, "run_client_id": False}
         charges = super().create([{**start, **self._bill_the_commercial_entity(vals)} for vals in vals_list])
@@ -396,7 +393,6 @@ class BillingCharge(models.Model):
             if billed := self.filtered("invoice_line_id"):
                 raise UserError(billed._why_not_editable())
         self._refuse_other_case(vals)
-        self._refuse_absurd_numbers(vals)
         return super().write(self._bill_the_commercial_entity(vals))
 
     @api.model
@@ -424,20 +420,6 @@ class BillingCharge(models.Model):
             charge=charge.display_name,
             invoice=charge.invoice_id._billing_label(),
         )
-
-    def _refuse_absurd_numbers(self, vals):
-        """Those that Odoo could not even round."""
-        for fname in ("quantity", "price_unit", "discount"):
-            value = vals.get(fname)
-            # Not a number is not below it, either.
-            if isinstance(value, int | float) and not abs(value) < TOO_MUCH:
-                raise UserError(
-                    self.env._(
-                        "%(field)s: %(value)g is more than can be billed.",
-                        field=self._fields[fname]._description_string(self.env),
-                        value=value,
-                    )
-                )
 
     def _refuse_other_case(self, vals):
         """A charge that a case made stays with it, or the case would be billed again."""

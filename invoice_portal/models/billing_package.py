@@ -1,8 +1,10 @@
 from odoo import api, fields, models
-from odoo.exceptions import ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.fields import Domain
 from odoo.tools.misc import format_date
 
 from ..tools.periods import Grid
+from .abstract_billable_values import TOO_MUCH
 
 UNITS = [("day", "Days"), ("week", "Weeks"), ("month", "Months"), ("quarter", "Quarters"), ("year", "Years")]
 TIMINGS = [("advance", "In advance"), ("arrears", "In arrears")]
@@ -17,13 +19,18 @@ class BillingPackage(models.Model):
 
     _name = "billing.package"
     _description = "Package"
-    _inherit = ["mail.thread"]
+    _inherit = ["mail.thread", "billing.billable.values"]
     _order = "name, id"
     _check_company_auto = True
 
     name = fields.Char(required=True, translate=True, tracking=True)
     active = fields.Boolean(default=True)
-    company_id = fields.Many2one("res.company", index=True, help="Empty: for every company.")
+    company_id = fields.Many2one(
+        "res.company",
+        index=True,
+        default=lambda self: self.env.company,
+        help="Empty: for every company. Then only Billing / Administrator changes it.",
+    )
     product_id = fields.Many2one(
         "product.product",
         required=True,
@@ -81,9 +88,18 @@ class BillingPackage(models.Model):
     subscription_count = fields.Integer(compute="_compute_subscription_count")
 
     _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 100)", "An interval is from 1 to 100 long.")
-    _quantity = models.Constraint("CHECK (quantity > 0)", "The quantity of a package is more than zero.")
+    # What is not a number is above all numbers for the database: the upper bounds keep it out, too.
+    _quantity = models.Constraint(
+        f"CHECK (quantity > 0 AND quantity < {TOO_MUCH:.0f})",
+        "The quantity of a package is more than zero, and a number that can be billed.",
+    )
+    _price = models.Constraint(
+        f"CHECK (price_unit IS NULL OR abs(price_unit) * quantity < {TOO_MUCH:.0f})",
+        "The price of a package is more than can be billed.",
+    )
     _amounts = models.Constraint(
-        "CHECK (setup_fee IS NULL OR setup_fee >= 0)", "The setup fee of a package cannot be negative."
+        f"CHECK (setup_fee IS NULL OR setup_fee >= 0 AND setup_fee < {TOO_MUCH:.0f})",
+        "The setup fee of a package cannot be negative, nor more than can be billed.",
     )
     _trial = models.Constraint(
         "CHECK (trial_days IS NULL OR trial_days BETWEEN 0 AND 3660)", "A trial lasts from 0 days to ten years."
@@ -144,6 +160,97 @@ class BillingPackage(models.Model):
                     )
                 )
 
+    # -- who may change it --------------------------------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        if any("company_id" in vals and not vals["company_id"] for vals in vals_list):
+            self._check_may_share()
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self._check_may_change()
+        if "company_id" in vals:
+            if not vals["company_id"]:
+                self._check_may_share()
+            self._refuse_taking_away(self.env["res.company"].browse(vals["company_id"]))
+        return super().write(vals)
+
+    def unlink(self):
+        self._check_may_change()
+        return super().unlink()
+
+    def _may_share(self):
+        return self.env.su or self.env.user.has_group("invoice_portal.group_billing_manager")
+
+    def _check_may_share(self):
+        """Says what the record rules would refuse without a word about why."""
+        if not self._may_share():
+            raise AccessError(
+                self.env._("Only Billing / Administrator makes packages for every company. Choose a company.")
+            )
+
+    def _check_may_change(self):
+        if self._may_share():
+            return
+        if shared := self.filtered(lambda package: not package.company_id):
+            raise AccessError(
+                self.env._(
+                    "“%s” is a package of every company: only Billing / Administrator changes it. Duplicate it for "
+                    "your company, and change that one.",
+                    shared[0].display_name,
+                )
+            )
+
+    def copy_data(self, default=None):
+        """A copy of what is everybody's is one's own company's, where one may not share."""
+        data = super().copy_data(default)
+        if not self._may_share():
+            data = [dict(vals, company_id=vals.get("company_id") or self.env.company.id) for vals in data]
+        return data
+
+    def _refuse_taking_away(self, company):
+        """Other companies keep what they use."""
+        if company and any(used := self._count_uses_sudo(~Domain("company_id", "child_of", company.ids))):
+            subscriptions, charges, lines = used
+            raise UserError(
+                self.env._(
+                    "Other companies use “%(package)s” in %(subscriptions)s subscriptions, %(charges)s charges and "
+                    "%(lines)s invoice lines: it cannot become a package of %(company)s alone.",
+                    package=", ".join(self.mapped("name")),
+                    subscriptions=subscriptions,
+                    charges=charges,
+                    lines=lines,
+                    company=company.display_name,
+                )
+            )
+
+    def _count_uses_sudo(self, domain=Domain.TRUE):
+        """How many subscriptions, charges and invoice lines have these packages. Elevated to count those of companies
+        that the user does not work in; the numbers are all that is told.
+        """
+        env = self.sudo().env
+        return (
+            env["billing.subscription"].search_count(domain & Domain("phase_ids.package_id", "in", self.ids)),
+            env["billing.charge"].search_count(domain & Domain("package_id", "in", self.ids)),
+            env["account.move.line"].search_count(domain & Domain("billing_package_id", "in", self.ids)),
+        )
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_if_unused(self):
+        for package in self:
+            if any(used := package._count_uses_sudo()):
+                raise UserError(
+                    self.env._(
+                        "“%(package)s” is used in %(subscriptions)s subscriptions, %(charges)s charges and %(lines)s "
+                        "invoice lines. Archive it instead of deleting it.",
+                        package=package.name,
+                        subscriptions=used[0],
+                        charges=used[1],
+                        lines=used[2],
+                    )
+                )
+
     # -- what it fills ------------------------------------------------------------------------------------------------
 
     def _prices(self, currency, company, day):
@@ -189,7 +296,8 @@ class BillingPackage(models.Model):
 
     def action_subscriptions(self):
         self.ensure_one()
-        self.check_access("write")
+        self.check_access("read")
+        self.env["billing.subscription"].check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_subscriptions")
         return dict(action, domain=[("package_id", "=", self.id)], context={"default_package_id": self.id})
 
@@ -197,6 +305,7 @@ class BillingPackage(models.Model):
 class BillingPackagePrice(models.Model):
     _name = "billing.package.price"
     _description = "Price of a Package in Another Currency"
+    _inherit = ["billing.billable.values"]
     _order = "currency_id"
 
     package_id = fields.Many2one("billing.package", required=True, index=True, ondelete="cascade")
@@ -208,6 +317,28 @@ class BillingPackagePrice(models.Model):
     _one_per_currency = models.UniqueIndex(
         "(package_id, currency_id)", "A package has one price per currency; this currency is listed already."
     )
-    _amounts = models.Constraint(
-        "CHECK (setup_fee IS NULL OR setup_fee >= 0)", "The setup fee of a package cannot be negative."
+    _price = models.Constraint(
+        f"CHECK (price_unit IS NULL OR abs(price_unit) < {TOO_MUCH:.0f})",
+        "The price of a package is more than can be billed.",
     )
+    _amounts = models.Constraint(
+        f"CHECK (setup_fee IS NULL OR setup_fee >= 0 AND setup_fee < {TOO_MUCH:.0f})",
+        "The setup fee of a package cannot be negative, nor more than can be billed.",
+    )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        self.env["billing.package"].browse(
+            vals["package_id"] for vals in vals_list if vals.get("package_id")
+        )._check_may_change()
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self.package_id._check_may_change()
+        if "package_id" in vals and any(price.package_id.id != vals["package_id"] for price in self):
+            raise UserError(self.env._("A price stays with its package. List another one there instead."))
+        return super().write(vals)
+
+    def unlink(self):
+        self.package_id._check_may_change()
+        return super().unlink()

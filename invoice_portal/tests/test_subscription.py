@@ -644,6 +644,7 @@ class TestSubscription(SubscriptionCommon):
 
     def test_another_companys_subscription_is_not_seen(self):
         other = self._new_company("Elsewhere")
+        self.package.sudo().company_id = False
         theirs = (
             self.env["billing.subscription"]
             .sudo()
