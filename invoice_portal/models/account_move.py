@@ -16,6 +16,9 @@ class AccountMove(models.Model):
         groups="base.group_user",
         help="The charges that this invoice bills now.",
     )
+    billing_has_periods = fields.Boolean(
+        compute="_compute_billing_has_periods", help="A line names the days that it is for."
+    )
     billing_charge_count = fields.Integer(
         string="Charges Behind the Lines",
         compute="_compute_billing_charge_ids",
@@ -54,6 +57,12 @@ class AccountMove(models.Model):
             charges = move.invoice_line_ids.billing_charge_id
             move.billing_charge_ids = charges.filtered(lambda charge, move=move: charge.invoice_id == move)
             move.billing_charge_count = len(charges)
+
+    @api.depends("invoice_line_ids.billing_period_start", "invoice_line_ids.billing_period_end")
+    def _compute_billing_has_periods(self):
+        for move in self:
+            lines = move.invoice_line_ids if move.is_sale_document(include_receipts=True) else []
+            move.billing_has_periods = any(line.billing_period_start or line.billing_period_end for line in lines)
 
     # -- from charges to a draft --------------------------------------------------------------------------------------
 

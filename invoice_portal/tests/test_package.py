@@ -1,7 +1,7 @@
 from psycopg2 import IntegrityError
 
 from odoo import Command
-from odoo.exceptions import AccessError, ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import Form, tagged
 from odoo.tools import mute_logger
 
@@ -82,6 +82,13 @@ class TestPackage(BillingCommon):
 
     # -- a charge -----------------------------------------------------------------------------------------------------
 
+    def test_period_columns_show_where_a_line_has_a_period(self):
+        invoice = self._draft(self._new_charge())
+        self.assertFalse(invoice.billing_has_periods)
+        with Form(invoice) as form, form.invoice_line_ids.edit(0) as line:
+            line.billing_package_id = self.package
+        self.assertTrue(invoice.billing_has_periods)
+
     def test_a_charge_is_filled_and_its_line_knows_the_package(self):
         with Form(self.env["billing.charge"]) as form:
             form.partner_id = self.client
@@ -161,3 +168,84 @@ class TestPackage(BillingCommon):
         self.assertNotIn(theirs.id, self.env["billing.package"].search([]).ids)
         with self.assertRaises(AccessError):
             theirs.with_env(self.env).read(["name"])
+
+    def test_a_package_is_its_companys_unless_shared_on_purpose(self):
+        self.assertEqual(self.package.company_id, self.company)
+        with self.assertRaisesRegex(AccessError, "Choose a company"):
+            self._new_package(company_id=False)
+        with self.assertRaisesRegex(AccessError, "Choose a company"):
+            self.package.company_id = False
+        with self.assertRaises(AccessError):
+            self.env["billing.package"].with_context(default_company_id=False).create(
+                {"name": "x", "product_id": self.product_a.id}
+            )
+
+    def test_only_an_administrator_changes_what_every_company_has(self):
+        self.package.sudo().company_id = False
+        shared, price = self.package, self.package.price_ids
+        changes = {
+            "priced": lambda: shared.write({"price_unit": 1}),
+            "archived": lambda: shared.action_archive(),
+            "claimed": lambda: shared.write({"company_id": self.company.id}),
+            "deleted": lambda: shared.unlink(),
+            "priced elsewhere": lambda: price.write({"price_unit": 1}),
+            "priced elsewhere no more": lambda: price.unlink(),
+            "priced in more currencies": lambda: price.create({"package_id": shared.id, "currency_id": 3}),
+            "by its form": lambda: shared.write({"price_ids": [Command.clear()]}),
+        }
+        for what, change in changes.items():
+            with self.subTest(what), self.assertRaisesRegex(AccessError, "only Billing / Administrator changes it"):
+                change()
+        # What passes by these methods meets the record rules.
+        with self.assertRaises(AccessError):
+            shared.update_field_translations("name", {"en_US": "Mine"})
+        for records in (shared, price):
+            self.assertFalse(records.has_access("write") or records.has_access("unlink"))
+            self.assertTrue(records.has_access("read"))
+        self.assertEqual(shared.copy().company_id, self.company)
+        self.assertEqual(shared.action_subscriptions()["domain"], [("package_id", "=", shared.id)])
+        manager = self._new_user("chief", "invoice_portal.group_billing_manager")
+        shared.with_user(manager).write(
+            {"price_unit": 101, "price_ids": [Command.update(price.id, {"price_unit": 81})]}
+        )
+        self.assertEqual((shared.price_unit, price.price_unit), (101, 81))
+
+    def test_a_price_stays_with_its_package(self):
+        other = self._new_package("Other")
+        with self.assertRaisesRegex(UserError, "stays with its package"):
+            self.package.price_ids.package_id = other
+
+    def test_no_company_takes_a_package_away_from_another(self):
+        self.package.sudo().company_id = False
+        shared = self.package.with_user(self._new_user("chief", "invoice_portal.group_billing_manager"))
+        elsewhere = self._new_company("Elsewhere")
+        values = {"partner_id": self.client.id, "company_id": elsewhere.id, "package_id": shared.id}
+        theirs = self.env["billing.subscription"].sudo().create([values, values])
+        theirs[0]._make_charges(theirs[0].date_start)
+        with self.assertRaisesRegex(UserError, "in 2 subscriptions, 1 charges and 0 invoice lines"):
+            shared.company_id = self.company
+        with self.assertRaisesRegex(UserError, "is used in 2 subscriptions.*Archive it"):
+            shared.unlink()
+        theirs[0].charge_ids.sudo()._release(discard=True)
+        with self.assertRaisesRegex(UserError, "in 2 subscriptions, 1 charges"):
+            shared.company_id = self.company
+        own = self._new_package("Own").sudo()
+        own.company_id = False
+        self.env["billing.subscription"].create({"partner_id": self.client.id, "package_id": own.id})
+        own.with_user(shared.env.user).company_id = self.company
+        self.assertEqual(own.company_id, self.company)
+
+    def test_numbers_that_cannot_be_billed_are_refused(self):
+        nan, much = float("nan"), 1e14
+        price = self.package.price_ids
+        for record, values in (
+            *(
+                (self.package, {fname: value})
+                for fname in ("quantity", "price_unit", "setup_fee")
+                for value in (nan, much)
+            ),
+            *((price, {fname: value}) for fname in ("price_unit", "setup_fee") for value in (nan, much)),
+        ):
+            with self.subTest(str(record), values=values), mute_logger("odoo.sql_db"):
+                with self.assertRaisesRegex(UserError, "more than can be billed"):
+                    record.write(values)
