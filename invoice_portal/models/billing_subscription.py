@@ -3,8 +3,10 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Command, Domain
 from odoo.tools import SQL
 
+from ..tools.grant import granted
 from ..tools.local_time import day_bounds, local_date, zones_off_utc_date
 from ..tools.periods import ONE_DAY, anchor_before
+from .abstract_billable_values import TOO_MUCH
 from .billing_charge import PROJECT_OF_CLIENT
 
 STATES = [
@@ -25,7 +27,7 @@ class BillingSubscription(models.Model):
 
     _name = "billing.subscription"
     _description = "Subscription"
-    _inherit = ["mail.thread", "mail.activity.mixin", "billing.state.order"]
+    _inherit = ["mail.thread", "mail.activity.mixin", "billing.state.order", "billing.billable.values"]
     _order = "date_start desc, id desc"
     _rec_names_search = ["partner_id", "reference"]
     _check_company_auto = True
@@ -110,7 +112,10 @@ class BillingSubscription(models.Model):
     _anchor_day = models.Constraint(
         "CHECK (anchor_day IS NULL OR anchor_day BETWEEN 0 AND 31)", "The billing day is a day of the month, 1 to 31."
     )
-    _setup_fee = models.Constraint("CHECK (setup_fee IS NULL OR setup_fee >= 0)", "A setup fee cannot be negative.")
+    _setup_fee = models.Constraint(
+        f"CHECK (setup_fee IS NULL OR setup_fee >= 0 AND setup_fee < {TOO_MUCH:.0f})",
+        "A setup fee cannot be negative, nor more than can be billed.",
+    )
 
     # -- who and in what ----------------------------------------------------------------------------------------------
 
@@ -196,7 +201,8 @@ class BillingSubscription(models.Model):
     def _compute_state(self):
         for subscription in self:
             today = subscription._today()
-            if subscription.date_end and subscription.date_end < today:
+            # What was cancelled before its start never begins.
+            if subscription.date_end and subscription.date_end < max(today, subscription.date_start or today):
                 subscription.state = "ended"
             elif not subscription.date_start or subscription.date_start > today:
                 subscription.state = "upcoming"
@@ -271,7 +277,7 @@ class BillingSubscription(models.Model):
     def _state_sql(self, alias, query):
         return SQL(
             """(SELECT CASE
-                    WHEN %(end)s < day.today THEN 'ended'
+                    WHEN %(end)s < GREATEST(day.today, %(start)s) THEN 'ended'
                     WHEN %(start)s > day.today THEN 'upcoming'
                     WHEN %(trial)s >= day.today THEN 'trial'
                     WHEN %(paused)s THEN 'paused'
@@ -307,7 +313,30 @@ class BillingSubscription(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        return super().create([self._with_first_phase(vals) for vals in vals_list])
+        for vals in vals_list:
+            self._refuse_absurd_values(vals)
+        vals_list = [self._with_first_phase(vals) for vals in vals_list]
+        terms = [self._terms_to_create(vals.pop("phase_ids")) for vals in vals_list]
+        subscriptions = super().create(vals_list)
+        granted(self.env["billing.subscription.phase"]).create(
+            [
+                {**phase, "subscription_id": subscription.id}
+                for subscription, phases in zip(subscriptions, terms, strict=True)
+                for phase in phases
+            ]
+        )
+        subscriptions._check_phases()
+        return subscriptions
+
+    def _terms_to_create(self, commands):
+        """Their values. Those of other subscriptions stay there."""
+        values = [command[2] for command in commands if command[0] == Command.CREATE]
+        if not values or any(command[0] not in (Command.CREATE, Command.CLEAR) for command in commands):
+            raise UserError(self._no_package_message())
+        return values
+
+    def _no_package_message(self):
+        return self.env._("Choose the package that the client subscribes to.")
 
     def _with_first_phase(self, vals):
         """Package, quantity and price of a new subscription are its first phase's."""
@@ -317,7 +346,7 @@ class BillingSubscription(models.Model):
             vals["partner_id"] = self.env["res.partner"].browse(vals["partner_id"]).commercial_partner_id.id
         if not vals.get("phase_ids"):
             if not terms.get("package_id"):
-                raise UserError(self.env._("Choose the package that the client subscribes to."))
+                raise UserError(self._no_package_message())
             vals.setdefault("date_start", fields.Date.context_today(self))
             vals["phase_ids"] = [Command.create({"date_from": vals["date_start"], **terms})]
             package = self.env["billing.package"].browse(terms["package_id"])
@@ -330,6 +359,7 @@ class BillingSubscription(models.Model):
         return vals
 
     def write(self, vals):
+        self._refuse_absurd_values(vals)
         if touched := vals.keys() & {*FIRST_TERMS}:
             for subscription in self:
                 if any(self._fields[f].convert_to_write(subscription[f], self) != vals[f] for f in touched):
@@ -347,12 +377,15 @@ class BillingSubscription(models.Model):
         """What was charged follows from these: afterwards terms change from a day on."""
         fixed = vals.keys() & {"partner_id", "company_id", "currency_id", "date_start", "anchor_day", "trial_end"}
         for subscription in self:
-            changed = [
-                f
-                for f in fixed
-                if self._fields[f].convert_to_cache(vals[f], subscription)
-                != self._fields[f].convert_to_cache(subscription[f], subscription)
-            ]
+            if "setup_fee" in vals and subscription.charge_count and subscription._would_change("setup_fee", vals):
+                raise UserError(
+                    self.env._(
+                        "“%s” has charges already: its setup fee stays. To ask for more, type a charge; "
+                        "to ask for less, edit the charge or void its invoice.",
+                        subscription.display_name,
+                    )
+                )
+            changed = [f for f in fixed if subscription._would_change(f, vals)]
             if changed and subscription.charge_count:
                 raise UserError(
                     self.env._(
@@ -361,6 +394,10 @@ class BillingSubscription(models.Model):
                         field=self._fields[changed[0]]._description_string(self.env),
                     )
                 )
+
+    def _would_change(self, fname, vals):
+        field = self._fields[fname]
+        return field.convert_to_cache(vals[fname], self) != field.convert_to_cache(self[fname], self)
 
     def _restart_phases(self):
         """The first phase begins with the subscription, and periods from where they are counted."""
@@ -372,10 +409,10 @@ class BillingSubscription(models.Model):
                 )
             before = first.anchor_date
             anchor = subscription._anchor_on(subscription.date_start, first.interval_unit, first.interval_count)
-            first.write({"date_from": subscription.date_start, "anchor_date": anchor})
+            granted(first).write({"date_from": subscription.date_start, "anchor_date": anchor})
             for phase in later:
                 if phase.anchor_date == before and phase._has_interval_of(first):
-                    phase.anchor_date = anchor
+                    granted(phase).write({"anchor_date": anchor})
 
     @api.constrains("phase_ids")
     def _check_phases(self):
@@ -460,6 +497,8 @@ class BillingSubscription(models.Model):
 
     def action_change(self):
         self.check_access("write")
+        if len(self) != 1:
+            raise UserError(self.env._("Change one subscription at a time."))
         return self.env["billing.subscription.change"]._open(self)
 
     def action_pause(self):

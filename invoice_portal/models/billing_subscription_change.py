@@ -2,6 +2,7 @@ from odoo import models
 from odoo.exceptions import UserError
 from odoo.tools import float_round
 
+from ..tools.grant import granted
 from ..tools.periods import ONE_DAY
 from .billing_subscription_phase import FROM_PACKAGE
 
@@ -31,23 +32,26 @@ class BillingSubscription(models.Model):
         return period.last if period else day
 
     def _check_changeable_on(self, day):
+        if reason := self._why_not_changeable_on(day):
+            raise UserError(reason)
+
+    def _why_not_changeable_on(self, day):
         self.ensure_one()
+        if not day:
+            return self.env._("From which day on?")
         if day < self.date_start:
-            raise UserError(
-                self.env._(
-                    "“%(subscription)s” starts on %(start)s: it cannot change before.",
-                    subscription=self.display_name,
-                    start=self._day_label(self.date_start),
-                )
+            return self.env._(
+                "“%(subscription)s” starts on %(start)s: it cannot change before.",
+                subscription=self.display_name,
+                start=self._day_label(self.date_start),
             )
         if self.date_end and day > self.date_end:
-            raise UserError(
-                self.env._(
-                    "“%(subscription)s” ends on %(end)s: nothing changes after that.",
-                    subscription=self.display_name,
-                    end=self._day_label(self.date_end),
-                )
+            return self.env._(
+                "“%(subscription)s” ends on %(end)s: nothing changes after that.",
+                subscription=self.display_name,
+                end=self._day_label(self.date_end),
             )
+        return None
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
@@ -61,15 +65,16 @@ class BillingSubscription(models.Model):
         before = {fname: in_force[fname] for fname in values}
         later = self.phase_ids.filtered(lambda phase: phase.date_from > day).sorted("date_from")
         if in_force.date_from == day:
-            in_force.write(values)
+            granted(in_force).write(values)
             phase = in_force
         else:
-            phase = in_force.copy({"subscription_id": self.id, "date_from": day, **values})
+            phase = granted(in_force).copy({"subscription_id": self.id, "date_from": day, **values})
+            phase = phase.with_env(self.env)
         for fname, old in before.items():
             for planned in later:
                 if planned[fname] != old:
                     break
-                planned[fname] = phase[fname]
+                granted(planned).write({fname: phase[fname]})
         return phase
 
     def _change(self, day, package, quantity, price, discount):
@@ -111,6 +116,8 @@ class BillingSubscription(models.Model):
         """It ends with this day. A day before the start means that it never begins."""
         self.ensure_one()
         if self.state == "ended":
+            if self.date_end < self.date_start:
+                raise UserError(self.env._("“%s” was cancelled before it started.", self.display_name))
             raise UserError(
                 self.env._(
                     "“%(subscription)s” ended on %(end)s already.",
@@ -131,12 +138,11 @@ class BillingSubscription(models.Model):
         :return: the phase that begins on that day
         """
         self._check_changeable_on(day)
-        old = self._phase_on(day).price_unit
-        later = self.phase_ids.filtered(lambda phase: phase.date_from > day)
-        planned = {phase: phase.price_unit for phase in later}
-        phase = self._change_terms(day, {"price_unit": self._raised(old, percent)})
-        for phase_later, price in planned.items():
-            phase_later.price_unit = self._raised(price, percent)
+        (_day, old, new), *planned = self._raised_prices(percent, day)
+        phases = {phase.date_from: phase for phase in self.phase_ids}
+        phase = self._change_terms(day, {"price_unit": new})
+        for later, _old, raised in planned:
+            granted(phases[later]).write({"price_unit": raised})
         self._note(
             self.env._(
                 "Price %(change)s %% from %(day)s: %(new)s instead of %(old)s",
@@ -147,6 +153,12 @@ class BillingSubscription(models.Model):
             )
         )
         return phase
+
+    def _raised_prices(self, percent, day):
+        """What is to change from this day on, and of what is planned for later: `[(day, price by now, by then)]`."""
+        later = self.phase_ids.filtered(lambda phase: phase.date_from > day).sorted("date_from")
+        prices = [(day, self._phase_on(day).price_unit), *((phase.date_from, phase.price_unit) for phase in later)]
+        return [(first, price, self._raised(price, percent)) for first, price in prices]
 
     def _raised(self, price, percent):
         digits = self.env["decimal.precision"].precision_get("Product Price")

@@ -1,7 +1,9 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
+from ..tools.grant import granted, is_granted
 from ..tools.periods import Grid
+from .abstract_billable_values import TOO_MUCH
 from .billing_package import PRORATIONS, TIMINGS, UNITS
 
 # Taken over from the package when the phase begins: editing the package later changes no subscription.
@@ -13,6 +15,7 @@ class BillingSubscriptionPhase(models.Model):
 
     _name = "billing.subscription.phase"
     _description = "Terms of a Subscription"
+    _inherit = ["billing.billable.values"]
     _order = "subscription_id, date_from"
     _rec_name = "date_from"
     _check_company_auto = True
@@ -37,20 +40,44 @@ class BillingSubscriptionPhase(models.Model):
     _one_per_day = models.UniqueIndex(
         "(subscription_id, date_from)", "The terms of a subscription change once a day at most."
     )
-    _quantity = models.Constraint("CHECK (quantity > 0)", "The quantity of a subscription is more than zero.")
-    _price = models.Constraint("CHECK (price_unit >= 0)", "The price of a subscription cannot be negative.")
-    _discount = models.Constraint("CHECK (discount IS NULL OR discount <= 100)", "A discount cannot exceed 100 %.")
+    # What is not a number is above all numbers for the database: the upper bounds keep it out, too.
+    _quantity = models.Constraint(
+        f"CHECK (quantity > 0 AND quantity < {TOO_MUCH:.0f})",
+        "The quantity of a subscription is more than zero, and a number that can be billed.",
+    )
+    _price = models.Constraint(
+        f"CHECK (price_unit >= 0 AND price_unit * quantity < {TOO_MUCH:.0f})",
+        "The price of a subscription cannot be negative, nor come to more than can be billed.",
+    )
+    _discount = models.Constraint(
+        "CHECK (discount IS NULL OR discount BETWEEN -1000 AND 100)",
+        "A discount cannot exceed 100 %, nor a surcharge 1000 %.",
+    )
     _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 100)", "An interval is from 1 to 100 long.")
-
-    def write(self, vals):
-        # Terms stay with their subscription: torn off, what was charged by them would be credited.
-        if not self.env.su and vals.keys() & {"subscription_id", "company_id"}:
-            raise UserError(self.env._("Terms stay with the subscription that they were agreed for."))
-        return super().write(vals)
 
     @api.model_create_multi
     def create(self, vals_list):
-        return super().create([self._filled_from_package(vals) for vals in vals_list])
+        self._check_agreed_by_a_method_of_ours()
+        phases = super().create([self._filled_from_package(vals) for vals in vals_list])
+        return phases.with_env(self.env)
+
+    def write(self, vals):
+        self._check_agreed_by_a_method_of_ours()
+        return super().write(vals)
+
+    @api.ondelete(at_uninstall=False)
+    def _unlink_by_a_method_of_ours(self):
+        self._check_agreed_by_a_method_of_ours()
+
+    def _check_agreed_by_a_method_of_ours(self):
+        """What was charged follows from the terms: each change of them starts on a day, and is told in the history."""
+        if not is_granted(self.env):
+            raise UserError(
+                self.env._(
+                    "Terms change from a day on, and are told in the subscription's history: use “Change”, “Pause”, "
+                    "“Resume”, “Change Price by Percent” or “Withdraw”."
+                )
+            )
 
     def _filled_from_package(self, vals):
         """What is not said is as the package says, at the time at which the phase is agreed."""
@@ -83,12 +110,6 @@ class BillingSubscriptionPhase(models.Model):
     def _check_first(self):
         self.subscription_id._check_phases()
 
-    @api.ondelete(at_uninstall=False)
-    def _unlink_except_first(self):
-        for phase in self:
-            if phase.date_from == phase.subscription_id.date_start:
-                raise UserError(self.env._("The first terms of “%s” stay.", phase.subscription_id.display_name))
-
     def _grid(self):
         self.ensure_one()
         return Grid(self.anchor_date, self.interval_unit, self.interval_count)
@@ -104,4 +125,4 @@ class BillingSubscriptionPhase(models.Model):
                     "Withdrawn: what was planned from %(day)s", day=phase.subscription_id._day_label(phase.date_from)
                 )
             )
-        self.unlink()
+        granted(self).unlink()

@@ -758,7 +758,7 @@ class TestSubscriptionWizards(SubscriptionCommon):
         self.assertEqual(subscription.phase_ids, first)
         with self.assertRaisesRegex(UserError, "planned for a later day"):
             first.action_withdraw()
-        with self.assertRaisesRegex(UserError, "first terms"):
+        with self.assertRaisesRegex(UserError, "Terms change from a day on"):
             first.unlink()
 
     def test_next_charges_are_shown(self):
@@ -804,5 +804,212 @@ class TestSubscriptionWizards(SubscriptionCommon):
             with self.assertRaisesRegex(UserError, "stays with its client"):
                 charge.write(values)
         for values in ({"subscription_id": other.id}, {"company_id": self.company.id}):
-            with self.assertRaisesRegex(UserError, "Terms stay"):
+            with self.assertRaisesRegex(UserError, "Terms change from a day on"):
                 subscription.phase_ids.write(values)
+
+    def test_terms_are_not_rewritten_past_the_history(self):
+        subscription = self._subscribe()
+        phase = subscription.phase_ids
+        context = {"billing_grant": True, "default_subscription_id": subscription.id}
+        for values in (
+            {"price_unit": 1},
+            {"quantity": 1},
+            {"discount": 50},
+            {"anchor_date": "2026-01-05"},
+            {"interval_count": 2},
+            {"timing": "arrears"},
+            {"proration": "none"},
+            {"paused": True},
+            {"date_from": "2026-01-02"},
+        ):
+            with self.subTest(values), self.assertRaisesRegex(UserError, "Terms change from a day on"):
+                phase.with_context(**context).write(values)
+        for command in (
+            Command.update(phase.id, {"price_unit": 1}),
+            Command.delete(phase.id),
+            Command.clear(),
+            Command.create({"date_from": "2026-01-10", "package_id": self.package.id}),
+        ):
+            with self.subTest(command), self.assertRaisesRegex(UserError, "Terms change from a day on"):
+                subscription.with_context(**context).phase_ids = [command]
+        with self.assertRaisesRegex(UserError, "Terms change from a day on"):
+            phase.copy({"date_from": "2026-01-10"})
+        self.assertEqual((phase.price_unit, phase.quantity, subscription.phase_ids), (31, 3, phase))
+
+    def test_a_subscription_comes_with_its_terms_and_no_others(self):
+        other = self._subscribe().phase_ids
+        first = {"date_from": "2026-01-01", "package_id": self.package.id, "price_unit": 5}
+        later = {"date_from": "2026-03-01", "package_id": self.bigger.id}
+
+        def subscribe(phase_ids=None, **values):
+            values = {"partner_id": self.client.id, "date_start": "2026-01-01", **values}
+            return self.env["billing.subscription"].create(
+                values if phase_ids is None else {**values, "phase_ids": phase_ids}
+            )
+
+        subscription = subscribe([Command.create(later), Command.create(first)])
+        self.assertEqual(subscription.phase_ids.sorted("date_from").mapped("price_unit"), [5, 62])
+        for refused in (
+            None,
+            [],
+            [Command.clear()],
+            [Command.set([])],
+            [Command.link(other.id)],
+            [Command.set(other.ids)],
+        ):
+            with self.subTest(refused), self.assertRaisesRegex(UserError, "Choose the package"):
+                subscribe(refused)
+        with self.assertRaisesRegex(ValidationError, "begin on the day on which it starts"):
+            subscribe([Command.create(later)])
+        self.assertTrue(other.subscription_id)
+        # Terms that are created with it open no way to what it charged.
+        with self.assertRaisesRegex(UserError, "Only a subscription"):
+            charge = {
+                "name": "x",
+                "subscription_period": "2026-01-01",
+                "subscription_part": 0,
+                "subscription_amount": 9,
+            }
+            subscribe([Command.create(first)], charge_ids=[Command.create(charge)])
+
+    def test_a_copy_has_the_same_terms(self):
+        subscription = self._subscribe()
+        subscription._pause(self._date("2026-02-01"))
+        copy = subscription.copy()
+        self.assertEqual(copy.phase_ids.sorted("date_from").mapped("paused"), [False, True])
+        self.assertEqual(copy.price_unit, 31)
+
+    def test_the_setup_fee_stays_once_there_are_charges(self):
+        subscription = self._subscribe(setup_fee=25)
+        subscription.setup_fee = 20
+        self._charge(subscription, "2026-01-01")
+        subscription.setup_fee = 20
+        with self.assertRaisesRegex(UserError, "its setup fee stays"):
+            subscription.setup_fee = 40
+
+    def test_cancelled_before_its_start_it_has_ended(self):
+        subscription = self._subscribe("2026-02-01")
+        self._wizard(subscription.action_cancel(), when="now")
+        self.assertEqual(subscription.state, "ended")
+        ended = self.env["billing.subscription"].search([("state", "=", "ended"), ("partner_id", "=", self.client.id)])
+        self.assertEqual(ended, subscription)
+        with self.assertRaisesRegex(UserError, "was cancelled before it started"):
+            self._wizard(subscription.action_cancel(), when="now")
+        subscription.date_end = False
+        self.assertEqual(subscription.state, "upcoming")
+
+    def test_a_raise_shows_old_and_new_prices_before_it_is_made(self):
+        subscription, ended = self._subscribe(), self._subscribe("2025-12-01", date_end="2026-01-10")
+        subscription._change(self._date("2026-03-01"), self.package, 3, 40, 0)
+        with Form(
+            self.env["billing.subscription.increase"].browse(subscription.action_raise_price()["res_id"])
+        ) as form:
+            self.assertFalse(form.preview)
+            form.percent = 10
+            text = " ".join(form.preview.split())
+        self.assertRegex(text, "02/01/2026.*31.00 → <strong>[^<]*34.10.*03/01/2026.*40.00 → <strong>[^<]*44.00")
+        self.assertNotIn("Acme", text)
+        wizard = self.env["billing.subscription.increase"].browse((subscription + ended).action_raise_price()["res_id"])
+        wizard.percent = -10
+        text = " ".join(wizard.preview.split())
+        self.assertRegex(text, "Hosting, Acme.*27.90.*36.00.*ends on 01/10/2026: nothing changes after that")
+        with self.assertRaisesRegex(UserError, "nothing changes after"):
+            wizard.action_confirm()
+
+    def test_questions_without_an_answer_are_asked_again(self):
+        subscription = self._subscribe()
+        with self.assertRaisesRegex(UserError, "Which subscription"):
+            self.env["billing.subscription.change"].create({})
+        for action, expected in (
+            (subscription.action_pause(), "On which day"),
+            (subscription.action_raise_price(), "From which day on"),
+        ):
+            values = {"percent": 5} if "percent" in self.env[action["res_model"]]._fields else {}
+            with self.subTest(expected), self.assertRaisesRegex(UserError, expected):
+                self._wizard(action, when="date", date=False, **values)
+
+    def test_asking_about_another_companys_subscription_tells_nothing(self):
+        other = self._new_company("Elsewhere")
+        shared = self.package.sudo().copy({"company_id": False})
+        theirs = (
+            self.env["billing.subscription"]
+            .sudo()
+            .create({"partner_id": self.client.id, "company_id": other.id, "package_id": shared.id, "price_unit": 777})
+        )
+        self.env.flush_all()
+        self.env.invalidate_all()
+        wizards = self.env["billing.subscription.change"]
+        values = {"subscription_id": theirs.id, "package_id": shared.id, "quantity": 1}
+        with self.assertRaises(AccessError):
+            wizards.create(values)
+        own = wizards.browse(self._subscribe().action_change()["res_id"])
+        with self.assertRaisesRegex(UserError, "about one subscription"):
+            own.subscription_id = theirs.id
+        spec = {
+            f: {}
+            for f in ("subscription_id", "company_id", "currency_id", "date", "package_id", "price_unit", "summary")
+        }
+        with self.assertRaises(AccessError):
+            wizards.onchange(values, ["subscription_id"], spec)
+        for model in ("billing.subscription.stop", "billing.subscription.increase"):
+            values = {"subscription_ids": [Command.set(theirs.ids)], "kind": "cancel", "percent": 5}
+            with self.subTest(model), self.assertRaises(AccessError):
+                self.env[model].create({f: v for f, v in values.items() if f in self.env[model]._fields})
+        self.assertFalse(theirs.date_end)
+
+    def test_numbers_that_cannot_be_billed_are_refused(self):
+        subscription = self._subscribe()
+        for number in (float("nan"), float("inf"), 1e14, "nan", 10**400):
+            for fname in ("quantity", "price_unit", "discount", "setup_fee"):
+                with self.subTest(fname, number=str(number)[:9]), self.assertRaisesRegex(UserError, "can be billed"):
+                    self._subscribe(**{fname: number})
+            with self.assertRaisesRegex(UserError, "can be billed"):
+                subscription.write({"setup_fee": number})
+            for action, fname in (
+                (subscription.action_raise_price(), "percent"),
+                (subscription.action_change(), "price_unit"),
+                (subscription.action_change(), "quantity"),
+            ):
+                with self.assertRaisesRegex(UserError, "can be billed"):
+                    self._wizard(action, **{fname: number})
+
+    def test_what_cannot_be_agreed_is_refused_by_the_database(self):
+        for values in (
+            {"quantity": -1},
+            {"quantity": 0},
+            {"price_unit": -5},
+            {"price_unit": 9e12, "quantity": 9e12},
+            {"discount": 101},
+            {"discount": -1e6},
+            {"setup_fee": -1},
+            {"date_end": "2025-06-01"},
+            {"anchor_day": 32},
+        ):
+            with self.subTest(values), mute_logger("odoo.sql_db"), self.assertRaises(IntegrityError):
+                with self.env.cr.savepoint():
+                    self._subscribe(**values)
+                    self.env.flush_all()
+
+    def test_days_that_nobody_means_are_refused(self):
+        subscription = self._subscribe()
+        for day in ("0206-01-15", "9999-12-31", self._date("0001-01-01")):
+            for fname in ("date_start", "date_end", "trial_end"):
+                with self.subTest(fname, day=day), self.assertRaisesRegex(UserError, "Check the year"):
+                    self._subscribe(**{fname: day})
+                with self.subTest(fname, day=day), self.assertRaisesRegex(UserError, "Check the year"):
+                    subscription.write({fname: day})
+            for action in ("change", "pause", "resume", "cancel", "raise_price"):
+                with self.subTest(action, day=day), self.assertRaisesRegex(UserError, "Check the year"):
+                    self._wizard(getattr(subscription, f"action_{action}")(), when="date", date=day)
+
+    def test_one_subscription_is_changed_at_a_time(self):
+        with self.assertRaisesRegex(UserError, "one subscription at a time"):
+            (self._subscribe() + self._subscribe()).action_change()
+
+    def test_the_notice_is_about_the_subscription_and_nothing_else(self):
+        """A template of another model would be filled from a record that happens to have the same number."""
+        partner = self.env["ir.model"].sudo()._get("res.partner")
+        template = self.env["mail.template"].sudo().create({"name": "Secret", "model_id": partner.id, "subject": "x"})
+        action = self._subscribe().action_raise_price()
+        with self.assertRaisesRegex(UserError, "is not about subscriptions"):
+            self._wizard(action, percent=5, notify=True, template_id=template.id)

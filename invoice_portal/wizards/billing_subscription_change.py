@@ -3,33 +3,55 @@ from odoo.exceptions import UserError
 
 from ..tools.periods import ONE_DAY
 
+# So many subscriptions show their old and new prices before they change.
+PREVIEWED = 50
+
 
 class BillingSubscriptionChange(models.TransientModel):
     """Which package, how many and at which price, and from when on?"""
 
     _name = "billing.subscription.change"
     _description = "Change a Subscription"
+    _inherit = ["billing.billable.values"]
     _check_company_auto = True
 
     subscription_id = fields.Many2one("billing.subscription", required=True, readonly=True)
-    company_id = fields.Many2one(related="subscription_id.company_id")
-    currency_id = fields.Many2one(related="subscription_id.currency_id")
+    # Whoever may not see the subscription learns nothing of it by asking for a wizard about it.
+    company_id = fields.Many2one(related="subscription_id.company_id", related_sudo=False)
+    currency_id = fields.Many2one(related="subscription_id.currency_id", related_sudo=False)
     when = fields.Selection(
         [("period", "At the next period"), ("date", "From a day on")], string="From", default="period", required=True
     )
-    date = fields.Date(compute="_compute_date", store=True, readonly=False, required=True, precompute=True)
+    date = fields.Date(
+        compute="_compute_date", compute_sudo=False, store=True, readonly=False, required=True, precompute=True
+    )
     package_id = fields.Many2one("billing.package", required=True, check_company=True)
     quantity = fields.Float(digits="Product Unit", required=True)
     price_unit = fields.Float(
         string="Unit Price",
         digits="Product Price",
         compute="_compute_price_unit",
+        compute_sudo=False,
         store=True,
         readonly=False,
         precompute=True,
     )
     discount = fields.Float(string="Discount (%)", digits="Discount")
     summary = fields.Html(compute="_compute_summary", sanitize=False)
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            subscription = self.env["billing.subscription"].browse(vals.get("subscription_id")).exists()
+            if not subscription:
+                raise UserError(self.env._("Which subscription changes? Choose it first."))
+            subscription.check_access("write")
+        return super().create(vals_list)
+
+    def write(self, vals):
+        if any(wizard.subscription_id.id != vals.get("subscription_id", wizard.subscription_id.id) for wizard in self):
+            raise UserError(self.env._("The question is about one subscription: open it for the other one."))
+        return super().write(vals)
 
     @api.model
     def _open(self, subscription):
@@ -50,6 +72,9 @@ class BillingSubscriptionChange(models.TransientModel):
     def _compute_date(self):
         for wizard in self:
             subscription = wizard.subscription_id
+            if not subscription:
+                wizard.date = False
+                continue
             today = subscription._today()
             start = subscription.date_start
             wizard.date = subscription._next_period_start(today) if wizard.when == "period" else max(today, start)
@@ -59,6 +84,8 @@ class BillingSubscriptionChange(models.TransientModel):
         """Another package comes with its own price; the price of the same one was agreed."""
         for wizard in self:
             subscription = wizard.subscription_id
+            if not subscription:
+                continue
             agreed = subscription._phase_on(wizard.date or subscription._today())
             if wizard.package_id == agreed.package_id:
                 wizard.price_unit = agreed.price_unit
@@ -71,6 +98,9 @@ class BillingSubscriptionChange(models.TransientModel):
     def _compute_summary(self):
         for wizard in self:
             subscription = wizard.subscription_id
+            if not subscription:
+                wizard.summary = False
+                continue
             period = wizard.date and wizard.date >= subscription.date_start and subscription._period_on(wizard.date)
             wizard.summary = self.env["ir.qweb"]._render(
                 "invoice_portal.subscription_change_summary",
@@ -100,6 +130,7 @@ class BillingSubscriptionStop(models.TransientModel):
 
     _name = "billing.subscription.stop"
     _description = "Pause, Resume or Cancel Subscriptions"
+    _inherit = ["billing.billable.values"]
 
     kind = fields.Selection(
         [("pause", "Pause"), ("resume", "Resume"), ("cancel", "Cancel")], required=True, readonly=True
@@ -135,6 +166,8 @@ class BillingSubscriptionStop(models.TransientModel):
 
     def _last_day_of(self, subscription):
         """The last day on which all is as before."""
+        if self.when == "date" and not self.date:
+            raise UserError(self.env._("On which day?"))
         today = subscription._today()
         if self.when == "period":
             return subscription._period_end(today)
@@ -162,6 +195,7 @@ class BillingSubscriptionIncrease(models.TransientModel):
 
     _name = "billing.subscription.increase"
     _description = "Raise the Price of Subscriptions"
+    _inherit = ["billing.billable.values"]
 
     subscription_ids = fields.Many2many("billing.subscription", readonly=True)
     count = fields.Integer(compute="_compute_count")
@@ -173,6 +207,7 @@ class BillingSubscriptionIncrease(models.TransientModel):
         required=True,
     )
     date = fields.Date(string="Day", default=fields.Date.context_today)
+    preview = fields.Html(compute="_compute_preview", sanitize=False)
     notify = fields.Boolean(string="Tell the clients by e-mail")
     template_id = fields.Many2one(
         "mail.template",
@@ -191,16 +226,40 @@ class BillingSubscriptionIncrease(models.TransientModel):
         for wizard in self:
             wizard.count = len(wizard.subscription_ids)
 
+    def _day_of(self, subscription):
+        if self.when == "period":
+            return subscription._next_period_start(subscription._today())
+        return self.date
+
+    @api.depends("subscription_ids", "percent", "when", "date")
+    def _compute_preview(self):
+        """Old and new prices, and who stands in the way."""
+        for wizard in self:
+            subscriptions = wizard.subscription_ids
+            shown = []
+            for subscription in subscriptions[:PREVIEWED]:
+                day = wizard._day_of(subscription)
+                reason = subscription._why_not_changeable_on(day)
+                prices = [] if reason else subscription._raised_prices(wizard.percent, day)
+                shown.append({"subscription": subscription, "reason": reason, "prices": prices})
+            wizard.preview = wizard.percent and self.env["ir.qweb"]._render(
+                "invoice_portal.subscription_increase_preview",
+                {"shown": shown, "alone": len(subscriptions) == 1, "more": len(subscriptions) - len(shown)},
+            )
+
     def action_confirm(self):
         """All of them, or none: a refusal names the subscription it is about."""
         self.ensure_one()
         self.check_access("write")
         if not self.percent:
             raise UserError(self.env._("By how many percent do the prices change?"))
+        if self.notify and self.template_id and self.template_id.model != "billing.subscription":
+            raise UserError(
+                self.env._("“%s” is not about subscriptions. Choose another e-mail.", self.template_id.name)
+            )
         for subscription in self.subscription_ids:
-            day = self.date
-            if self.when == "period":
-                day = subscription._next_period_start(subscription._today())
+            day = self._day_of(subscription)
+            subscription._check_changeable_on(day)
             old = subscription._phase_on(day).price_unit
             phase = subscription._raise_price(self.percent, day)
             if self.notify and self.template_id:
