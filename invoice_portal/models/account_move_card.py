@@ -7,6 +7,7 @@ from psycopg2 import errors
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
+from odoo.tools import SQL
 
 from ..tools.local_time import day_bounds, local_date
 from .payment_transaction import BEGUN
@@ -135,10 +136,19 @@ class AccountMove(models.Model):
 
     @api.private
     def _billing_claim_for_payment(self):
-        """Of two who begin to pay at once, the database lets one through; the other starts over and looks again."""
-        # Elevated: to be written by whoever pays, and nothing else.
-        self.sudo().write({"billing_last_attempt_on": fields.Datetime.now()})
-        self.env.flush_all()
+        """Of two who begin to pay at once, the database lets one through; the other starts over and looks again.
+
+        In SQL, as the ORM would leave out a write of what is there already: two attempts within one second.
+        """
+        self.flush_recordset()
+        self.env.cr.execute(
+            SQL(
+                "UPDATE account_move SET billing_last_attempt_on = %s WHERE id IN %s",
+                fields.Datetime.now(),
+                self._ids or (0,),
+            )
+        )
+        self.invalidate_recordset(["billing_last_attempt_on"])
 
     def _billing_transactions_under_way_sudo(self):
         return super()._billing_transactions_under_way_sudo() | self._billing_payments_under_way_sudo()

@@ -128,9 +128,12 @@ class PaymentTransaction(models.Model):
         """No clear answer came: keep why. Without effect where one did, perhaps on another way."""
         if self.billing_doubt_since and not self.billing_doubt_reason:
             self.billing_doubt_reason = reason
-            # Pending, to Odoo: it neither offers another payment nor calls this one failed.
-            super()._update_state(("draft",), "pending", reason)  # pylint: disable=super-method-mismatch
+            self._billing_call_pending(reason)
             self._log_message_on_linked_documents(self._billing_doubt_message())
+
+    def _billing_call_pending(self, reason):
+        """Pending, to Odoo: it neither offers another payment then, nor calls this one failed."""
+        return super()._update_state(("draft",), "pending", reason)  # pylint: disable=super-method-mismatch
 
     def _billing_doubt_message(self):
         return self.env._(
@@ -179,7 +182,7 @@ class PaymentTransaction(models.Model):
         doubtful = self._billing_without_answer() if target_state == "error" else self.browse()
         if doubtful:
             doubtful.billing_doubt_reason = state_message
-            super(PaymentTransaction, doubtful)._update_state(("draft",), "pending", state_message)
+            doubtful._billing_call_pending(state_message)
         answered = self - doubtful
         processed = super(PaymentTransaction, answered)._update_state(allowed_states, target_state, state_message)
         answered.filtered(lambda tx: tx.billing_doubt_since and tx.state == target_state).write(
