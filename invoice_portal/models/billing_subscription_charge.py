@@ -180,7 +180,8 @@ class BillingSubscription(models.Model):
             asked = subscription.ids and subscription._preview_charges(
                 max(subscription._today(), subscription.next_charge_date or subscription._today())
             )
-            subscription.upcoming = asked and self.env["ir.qweb"]._render(
+            # False, not an empty list: the form would show that one as a text.
+            subscription.upcoming = bool(asked) and self.env["ir.qweb"]._render(
                 "invoice_portal.subscription_upcoming", {"charges": asked, "currency": subscription.currency_id}
             )
 

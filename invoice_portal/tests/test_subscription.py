@@ -772,6 +772,7 @@ class TestSubscriptionWizards(SubscriptionCommon):
         self.assertEqual(str(running.next_charge_date), "2026-02-01")
         running._cancel(self._date("2026-01-31"))
         self.assertFalse(running.next_charge_date)
+        self.assertIs(running.upcoming, False, "anything else would be shown as a text")
 
     def test_the_client_shows_its_subscriptions(self):
         self._subscribe()
