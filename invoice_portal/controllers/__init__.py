@@ -1,1 +1,1 @@
-from . import document, payment, portal
+from . import document, payment, portal, run

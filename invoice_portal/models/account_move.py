@@ -170,6 +170,8 @@ class AccountMove(models.Model):
         self._check_billing_amounts()
         posted = super()._post(soft)
         posted.filtered("billing_locked")._billing_notify_ready()
+        # Elevated, as nobody writes runs: this only closes what waited for these very invoices.
+        posted.sudo().billing_run_client_id._settle_finalized()
         return posted
 
     def _check_billing_amounts(self):

@@ -7,6 +7,7 @@ from dateutil.relativedelta import relativedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
+from odoo.tools import format_date
 
 from ..tools.local_time import local_date
 from ..tools.periods import Grid
@@ -212,7 +213,7 @@ class BillingCycle(models.Model):
         return self.env._(
             "Nothing is due: the last period of “%(cycle)s” is billed, or in a run. The next one begins on %(day)s.",
             cycle=self.name,
-            day=fields.Date.to_string(self._next_boundary(fields.Date.context_today(self))),
+            day=format_date(self.env, self._next_boundary(fields.Date.context_today(self))),
         )
 
     def action_clients(self):

@@ -4,6 +4,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_date
 
+from ..tools.spreadsheet import number
+
 
 class BillingRun(models.Model):
     """One execution of billing: what was planned, done, held and failed, per client.
@@ -48,6 +50,8 @@ class BillingRun(models.Model):
     count_failed = fields.Integer(string="Failed", compute="_compute_progress")
     count_pending = fields.Integer(string="Remaining", compute="_compute_progress")
     count_flagged = fields.Integer(string="Flagged", compute="_compute_progress")
+    has_drafts = fields.Boolean(compute="_compute_has_drafts")
+    has_unflagged_drafts = fields.Boolean(compute="_compute_has_drafts")
     progress = fields.Float(compute="_compute_progress", help="Share of the planned clients that is worked off.")
     rate = fields.Float(string="Clients per Minute", compute="_compute_rate", digits=(16, 1))
     expected_end = fields.Datetime(compute="_compute_rate")
@@ -81,6 +85,17 @@ class BillingRun(models.Model):
                 run.state = "stopped" if run.stopped else "running"
             else:
                 run.state = "attention" if run.count_failed or run.count_held else "done"
+
+    @api.depends("client_ids.state", "client_ids.flag")
+    def _compute_has_drafts(self):
+        """Whether anything is left to finalize, and whether some of that is not unusual."""
+        groups = self.env["billing.run.client"]._read_group(
+            [("run_id", "in", self.ids), ("move_ids.state", "=", "draft")], ["run_id", "flag"]
+        )
+        for run in self:
+            flags = [flag for of, flag in groups if of == run]
+            run.has_drafts = bool(flags)
+            run.has_unflagged_drafts = not all(flags)
 
     @api.depends("client_ids.worked_on")
     def _compute_rate(self):
@@ -266,26 +281,40 @@ class BillingRun(models.Model):
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def _report_if_done(self):
-        """Tell the billing managers once how a run of a cycle went, and the owners of clients which ones failed."""
+        """Say once how a run of a cycle went, and tell the owners of clients which ones failed."""
         for run in self.filtered(lambda run: run.cycle_id and not run.reported and not run.count_pending):
             run.reported = True
-            managers = self.env.ref("invoice_portal.group_billing_manager").all_user_ids.filtered(
-                lambda user, run=run: run.company_id in user.company_ids and user.active
+            # In the words of who started it, also where the background speaks another language.
+            run.with_context(lang=run.user_id.lang)._report()
+            if not run.rehearsal:
+                run._ask_owners()
+
+    def _report(self):
+        self.ensure_one()
+        self.message_post(
+            body=self.env["ir.qweb"]._render("invoice_portal.run_report", {"run": self}),
+            subject=self.env._("Billing run %s", self.display_name),
+            partner_ids=self._whom_to_tell().partner_id.ids,
+            subtype_xmlid="mail.mt_note",
+        )
+
+    def _whom_to_tell(self):
+        """Who started it, and of a run that billed the managers of billing: a rehearsal is its starter's matter."""
+        told = self.user_id
+        if not self.rehearsal:
+            told |= self.env.ref("invoice_portal.group_billing_manager").all_user_ids
+        return told.filtered(lambda user: user.active and self.company_id in user.company_ids)
+
+    def _ask_owners(self):
+        failed = self.client_ids.filtered(lambda client: client.state == "failed")
+        for owner, clients in failed.grouped(lambda client: client._owner()).items():
+            run = self.with_context(lang=owner.lang)
+            run.activity_schedule(
+                "mail.mail_activity_data_todo",
+                summary=run.env._("%s clients could not be billed", len(clients)),
+                note=run.env["ir.qweb"]._render("invoice_portal.run_failures", {"clients": clients}),
+                user_id=owner.id,
             )
-            run.with_context(lang=run.user_id.lang).message_post(
-                body=self.env["ir.qweb"]._render("invoice_portal.run_report", {"run": run}),
-                subject=self.env._("Billing run %s", run.display_name),
-                partner_ids=managers.partner_id.ids,
-                subtype_xmlid="mail.mt_note",
-            )
-            failed = run.client_ids.filtered(lambda client: client.state == "failed")
-            for owner, clients in failed.grouped(lambda client, run=run: client._owner()).items():
-                run.activity_schedule(
-                    "mail.mail_activity_data_todo",
-                    summary=self.env._("%s clients could not be billed", len(clients)),
-                    note=self.env["ir.qweb"]._render("invoice_portal.run_failures", {"clients": clients}),
-                    user_id=owner.id,
-                )
 
     def _check_staff(self):
         self.env["account.move"]._billing_check_staff()
@@ -315,18 +344,31 @@ class BillingRun(models.Model):
     def action_finalize(self):
         """Review is over: ask before finalizing all drafts of this run."""
         self._check_staff()
-        return self._drafts().action_billing_finalize()
+        return self._ask_to_finalize(self._drafts())
 
     def action_finalize_unflagged(self):
         """Ask before finalizing the drafts of all clients that nothing is unusual about."""
         self._check_staff()
-        return self._drafts(self.client_ids.filtered(lambda client: not client.flag)).action_billing_finalize()
+        drafts = self._drafts()
+        unflagged = drafts.filtered(lambda move: not move.billing_run_client_id.flag)
+        if not unflagged:
+            raise UserError(
+                self.env._(
+                    "All drafts that are left in this run (%s) are flagged. Look at them, then choose Finalize All.",
+                    len(drafts),
+                )
+            )
+        return self._ask_to_finalize(unflagged)
 
-    def _drafts(self, clients=None):
-        drafts = (self.client_ids if clients is None else clients).move_ids.filtered(lambda move: move.state == "draft")
+    def _drafts(self):
+        drafts = self.client_ids.move_ids.filtered(lambda move: move.state == "draft")
         if not drafts:
             raise UserError(self.env._("This run has no drafts left to finalize."))
         return drafts
+
+    def _ask_to_finalize(self, drafts):
+        """Reviewed, they go the way that their cycle says for all."""
+        return self.env["billing.finalize"]._open(drafts, send=self.cycle_id.after == "send")
 
     def action_open_invoices(self):
         self.ensure_one()
@@ -339,11 +381,67 @@ class BillingRun(models.Model):
         )
 
     def action_open_clients(self):
-        """The result, client by client: to filter, group, and export."""
+        """The result, client by client: to filter and group."""
         self.ensure_one()
         self.check_access("read")
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_run_clients")
-        return dict(action, name=self.display_name, domain=[("run_id", "=", self.id)])
+        return dict(action, context={"active_id": self.id})
+
+    def action_download(self):
+        """The result as a CSV file."""
+        self.ensure_one()
+        self._check_staff()
+        return {"type": "ir.actions.act_url", "url": f"/billing/run/{self.id}/result.csv", "target": "self"}
+
+    def _result_name(self):
+        """The name of a file: without what file systems refuse."""
+        parts = [self.name, self.env._("rehearsal") if self.rehearsal else "", self.cycle_id.name or ""]
+        return " ".join("-".join(part.split("/")) for part in [*parts, str(self.boundary or "")] if part)
+
+    def _result_rows(self):
+        """The result as a table: what the columns hold, then a row per client."""
+        self.ensure_one()
+        clients = self.env["billing.run.client"]
+        states, flags = (dict(clients._fields[name]._description_selection(self.env)) for name in ("state", "flag"))
+        rows = [
+            [
+                self.env._("Company"),
+                self.env._("Client"),
+                self.env._("Reference"),
+                self.env._("Project"),
+                self.env._("Currency"),
+                self.env._("Charges"),
+                self.env._("Amount"),
+                self.env._("Before"),
+                self.env._("Change (%)"),
+                self.env._("Flag"),
+                self.env._("State"),
+                self.env._("Reason"),
+                self.env._("Invoices"),
+            ]
+        ]
+        for client in clients.search([("run_id", "=", self.id)]):
+            digits = client.currency_id.decimal_places
+            # Elevated for the names alone, as in a list: who is billed may be told, whoever's contact or project it is.
+            named = client.sudo()
+            rows.append(
+                [
+                    named.company_id.name,
+                    named.partner_id.display_name,
+                    named.partner_id.ref or "",
+                    named.project_id.display_name or "",
+                    named.currency_id.name,
+                    client.charge_count,
+                    number(client.amount, digits),
+                    number(client.previous_amount, digits),
+                    number(client.change, 2),
+                    flags.get(client.flag, ""),
+                    states[client.state],
+                    client.reason or "",
+                    ", ".join(move.display_name for move in client.move_ids),
+                ]
+            )
+        return rows
 
     def action_start_for_real(self):
         """Bill what was rehearsed."""

@@ -89,7 +89,7 @@ class BillingRunClient(models.Model):
             conflicts = 0
         try:
             unreported = self.env["billing.run"].search(
-                [("cycle_id", "!=", False), ("rehearsal", "=", False), ("reported", "=", False)]
+                [("cycle_id", "!=", False), ("reported", "=", False)]
             )
             unreported.try_lock_for_update()._report_if_done()
         except errors.SerializationFailure:
@@ -320,6 +320,12 @@ class BillingRunClient(models.Model):
         if self.run_id.cycle_id.after == "send":
             self.env["account.move"].browse(moves.ids).with_user(user)._billing_queue_where_possible()
 
+    def _settle_finalized(self):
+        """What was held for review, or could not be finalized by the run, was finalized by a person: it is done."""
+        waiting = self.filtered(lambda client: client.state in ("held", "failed"))
+        finished = waiting.filtered(lambda client: all(move.state != "draft" for move in client.move_ids))
+        finished.write({"state": "done", "reason": False})
+
     # -- rehearsing ---------------------------------------------------------------------------------------------------
 
     def _rehearse(self):
@@ -338,15 +344,20 @@ class BillingRunClient(models.Model):
         self.sudo().write({"state": "pending", "reason": False})
 
     def action_retry(self):
-        """Try this client again."""
+        """Try again those of these clients that failed."""
         self._check_staff()
-        self._retry()
-        self.run_id.action_resume()
+        failed = self.filtered(lambda client: client.state == "failed")
+        if not failed:
+            raise UserError(self.env._("None of these clients failed."))
+        failed._retry()
+        failed.run_id.action_resume()
 
     def action_release(self):
         """Reviewed: go on with what is held, as the cycle says."""
         self._check_staff()
-        held = self.filtered(lambda client: client.state == "held")
+        held = self.filtered(lambda client: client.state == "held" and not client.run_id.rehearsal)
+        if not held:
+            raise UserError(self.env._("None of these clients is held."))
         for client in held.sudo().filtered("move_ids"):
             client.write({"state": "done", "reason": False})
             client._finalize()

@@ -17,6 +17,7 @@ from . import (
     test_pdf,
     test_periods,
     test_run,
+    test_run_result,
     test_send,
     test_settings,
     test_status,

@@ -125,7 +125,7 @@ class TestCycleRuns(CycleCommon):
         self._at("2026-03-15 02:00:00")
         self.assertEqual(len(self._runs()), 1)
         self.assertEqual(len(charge.line_ids), 1)
-        with freeze_time("2026-03-15 12:00:00"), self.assertRaisesRegex(UserError, "Nothing is due.*2026-04-01"):
+        with freeze_time("2026-03-15 12:00:00"), self.assertRaisesRegex(UserError, "Nothing is due.*04/01/2026"):
             self.monthly.with_user(self.biller).action_run_now()
 
     def test_missed_days_are_caught_up(self):
@@ -301,8 +301,72 @@ class TestCycleAfter(CycleCommon):
         wizard = self.env["billing.finalize"].browse(run.action_finalize_unflagged()["res_id"])
         self.assertEqual(wizard.move_ids.partner_id, self.client)
         wizard.action_confirm()
+        with self.assertRaisesRegex(UserError, "1.*are flagged"):
+            run.action_finalize_unflagged()
         wizard = self.env["billing.finalize"].browse(run.action_finalize()["res_id"])
         self.assertEqual(wizard.move_ids.partner_id, self.other_client)
+        wizard.action_confirm()
+        with self.assertRaisesRegex(UserError, "no drafts left"):
+            run.action_finalize_unflagged()
+
+    def _held_run(self, after="finalize"):
+        """A run whose two clients are both held, as they bill much more than in the one before."""
+        self.company.sudo().write({"billing_review_threshold": 20, "billing_hold_flagged": True})
+        self.monthly.after = after
+        self._join(self.client | self.other_client)
+        for month, price in ((1, 100), (2, 500)):
+            for client in self.client | self.other_client:
+                self._new_charge(partner_id=client.id, price=price, date=f"2026-0{month}-20")
+            self._at(f"2026-0{month + 1}-01 01:00:00")
+        run = self._runs()[-1]
+        self.assertEqual((run.state, run.count_held), ("attention", 2))
+        return run
+
+    def test_what_was_held_is_done_when_it_is_finalized(self):
+        run = self._held_run()
+        self.assertEqual((run.has_drafts, run.has_unflagged_drafts), (True, False))
+        mine, other = run.client_ids.grouped("partner_id")[self.client], self.other_client
+        mine.move_ids._billing_finalize()
+        self.env.invalidate_all()
+        self.assertEqual((mine.state, mine.reason, run.state, run.count_held), ("done", False, "attention", 1))
+        wizard = self.env["billing.finalize"].browse(run.action_finalize()["res_id"])
+        self.assertEqual(wizard.move_ids.partner_id, other)
+        self.assertNotIn("sent to its client", wizard.summary)
+        wizard.action_confirm()
+        self.env.invalidate_all()
+        self.assertEqual((run.state, run.has_drafts, set(run.client_ids.mapped("state"))), ("done", False, {"done"}))
+        self.assertFalse(run.client_ids.move_ids.billing_mail_ids)
+
+    def test_what_was_held_is_sent_when_all_is_finalized_as_the_cycle_says(self):
+        run = self._held_run("send")
+        self.assertFalse(run.client_ids.move_ids.billing_mail_ids)
+        wizard = self.env["billing.finalize"].browse(run.action_finalize()["res_id"])
+        self.assertIn("sent to its client", wizard.summary)
+        wizard.action_confirm()
+        self.assertEqual(run.client_ids.move_ids.billing_mail_ids.move_id, run.client_ids.move_ids)
+        self.assertEqual(len(run.client_ids.move_ids.billing_mail_ids), 2)
+
+    def test_what_a_run_could_not_finalize_is_done_when_a_person_does(self):
+        self.monthly.after = "finalize"
+        self._join(self.client)
+        charge = self._new_charge(date="2026-02-20")
+        with patch.object(self.env.registry["account.move"], "_billing_finalize", side_effect=UserError("Closed")):
+            self._at("2026-03-01 01:00:00")
+        run = self._runs()
+        self.assertEqual((run.client_ids.state, run.client_ids.reason), ("failed", "Closed"))
+        charge.invoice_id._billing_finalize()
+        self.env.invalidate_all()
+        self.assertEqual((run.state, run.client_ids.state, run.client_ids.reason), ("done", "done", False))
+
+    def test_only_what_failed_or_is_held_is_tried_again(self):
+        self._join(self.client)
+        self._new_charge(date="2026-02-20")
+        self._at("2026-03-01 01:00:00")
+        row = self._runs().client_ids
+        for method, words in (("action_retry", "failed"), ("action_release", "held")):
+            with self.assertRaisesRegex(UserError, f"None of these clients.*{words}"):
+                getattr(row, method)()
+            self.assertEqual(row.state, "done")
 
     def test_managers_get_one_report_and_owners_an_activity(self):
         manager = self._new_user("boss", "invoice_portal.group_billing_manager")
@@ -317,6 +381,7 @@ class TestCycleAfter(CycleCommon):
         reports = run.message_ids.filtered(lambda message: manager.partner_id in message.partner_ids)
         self.assertEqual(len(reports), 1)
         self.assertIn("1 failed", reports.body)
+        self.assertNotIn(self.biller.partner_id, reports.partner_ids, "the cron started it")
         self.assertEqual(run.activity_ids.user_id, self.biller)
         self.assertIn("No price", run.activity_ids.note)
 
@@ -350,6 +415,32 @@ class TestRehearsal(CycleCommon):
             real.client_ids.grouped("partner_id")[self.client].amount, 230, "it comes to what was rehearsed"
         )
         self.assertEqual(charge.state, "drafted")
+
+    @freeze_time("2026-03-01 12:00:00")
+    def test_its_starter_is_told_and_nobody_else(self):
+        manager = self._new_user("boss", "invoice_portal.group_billing_manager")
+        self._join(self.client | self.other_client)
+        self._new_charge(date="2026-02-20", price=200)
+        self._new_charge(partner_id=self.other_client.id, date="2026-02-20", price=0)
+        rehearsal = self._rehearse()
+        self._job("run")
+        report = rehearsal.message_ids.filtered("partner_ids")
+        self.assertEqual(len(report), 1)
+        self.assertEqual(report.partner_ids, self.biller.partner_id)
+        self.assertNotIn(manager.partner_id, report.notified_partner_ids)
+        for words in ("nothing was billed", "1 clients done", "1 failed", "230.00"):
+            self.assertIn(words, report.body.replace("</", " </"))
+        self.assertFalse(rehearsal.activity_ids, "what failed in a rehearsal is nobody's task yet")
+
+    @freeze_time("2026-03-01 12:00:00")
+    def test_the_report_is_in_the_words_of_the_starter(self):
+        self.env["res.lang"].sudo()._activate_lang("fr_FR")
+        self.biller.sudo().lang = "fr_FR"
+        self.env.ref("invoice_portal.run_report").sudo().update_field_translations(
+            "arch_db", {"fr_FR": {"A rehearsal: nothing was billed.": "Une répétition : rien n’est facturé."}}
+        )
+        self._join(self.client)
+        self.assertIn("Une répétition", self._rehearse().message_ids.filtered("partner_ids").body)
 
     @freeze_time("2026-03-15 12:00:00")
     def test_a_rehearsal_does_not_count_as_the_run(self):

@@ -12,15 +12,16 @@ class BillingFinalize(models.TransientModel):
     move_ids = fields.Many2many("account.move", string="Invoices", readonly=True)
     summary = fields.Html(compute="_compute_summary", sanitize=False)
     ready_count = fields.Integer(compute="_compute_summary")
+    send = fields.Boolean(readonly=True, help="Send them afterwards, as their cycle says.")
     report = fields.Html(readonly=True, sanitize=False)
 
     @api.model
-    def _open(self, moves):
+    def _open(self, moves, send=False):
         moves.check_access("write")
-        wizard = self.create({"move_ids": [Command.set(moves.ids)]})
+        wizard = self.create({"move_ids": [Command.set(moves.ids)], "send": send})
         return wizard._get_records_action(name=self.env._("Finalize & Lock"), target="new")
 
-    @api.depends("move_ids")
+    @api.depends("move_ids", "send")
     def _compute_summary(self):
         for wizard in self:
             ready, left_out = wizard._sort_out()
@@ -30,6 +31,7 @@ class BillingFinalize(models.TransientModel):
                 {
                     "ready": ready,
                     "left_out": left_out,
+                    "send": wizard.send,
                     "totals": {
                         currency: sum(moves.mapped("amount_total"))
                         for currency, moves in ready.grouped("currency_id").items()
@@ -54,23 +56,31 @@ class BillingFinalize(models.TransientModel):
         ready, left_out = self._sort_out()
         if not ready:
             raise UserError("\n".join(left_out) or self.env._("There is nothing to finalize."))
+        failed = {}
         if len(ready) == 1:
             ready._billing_finalize()
-            return {"type": "ir.actions.act_window_close"}
-        failed = {}
-        try:
-            with self.env.cr.savepoint():
-                ready._billing_finalize()
-        except UserError:
-            for move in ready:
-                try:
-                    with self.env.cr.savepoint():
-                        move._billing_finalize()
-                except UserError as error:
-                    failed[move] = str(error)
+        else:
+            failed = self._finalize_each(ready)
+        if self.send:
+            ready.filtered(lambda move: move not in failed)._billing_queue_where_possible()
         if not failed:
             return {"type": "ir.actions.act_window_close"}
         self.report = self.env["ir.qweb"]._render(
             "invoice_portal.finalize_report", {"done": len(ready) - len(failed), "failed": failed}
         )
         return self._get_records_action(name=self.env._("Finalize & Lock"), target="new")
+
+    def _finalize_each(self, moves):
+        """Finalize these together or, where one cannot be, one by one; `{move: reason}` of those that could not."""
+        failed = {}
+        try:
+            with self.env.cr.savepoint():
+                moves._billing_finalize()
+        except UserError:
+            for move in moves:
+                try:
+                    with self.env.cr.savepoint():
+                        move._billing_finalize()
+                except UserError as error:
+                    failed[move] = str(error)
+        return failed
