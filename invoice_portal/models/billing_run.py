@@ -62,7 +62,7 @@ class BillingRun(models.Model):
         "There is a run for this cycle and period already.",
     )
 
-    @api.depends("client_ids.state", "client_ids.flag", "stopped")
+    @api.depends("client_ids.state", "client_ids.flag", "stopped", "rehearsal")
     def _compute_progress(self):
         counts, flagged = {}, {}
         for run, state, flag, count in self.env["billing.run.client"]._read_group(
@@ -84,7 +84,9 @@ class BillingRun(models.Model):
             if run.count_pending:
                 run.state = "stopped" if run.stopped else "running"
             else:
-                run.state = "attention" if run.count_failed or run.count_held else "done"
+                # What failed or was held in a rehearsal waits for nobody.
+                waits = not run.rehearsal and (run.count_failed or run.count_held)
+                run.state = "attention" if waits else "done"
 
     @api.depends("client_ids.state", "client_ids.flag")
     def _compute_has_drafts(self):
@@ -402,7 +404,7 @@ class BillingRun(models.Model):
         """The result as a table: what the columns hold, then a row per client."""
         self.ensure_one()
         clients = self.env["billing.run.client"]
-        states, flags = (dict(clients._fields[name]._description_selection(self.env)) for name in ("state", "flag"))
+        flags = dict(clients._fields["flag"]._description_selection(self.env))
         rows = [
             [
                 self.env._("Company"),
@@ -415,7 +417,7 @@ class BillingRun(models.Model):
                 self.env._("Before"),
                 self.env._("Change (%)"),
                 self.env._("Flag"),
-                self.env._("State"),
+                self.env._("Result"),
                 self.env._("Reason"),
                 self.env._("Invoices"),
             ]
@@ -436,7 +438,7 @@ class BillingRun(models.Model):
                     number(client.previous_amount, digits),
                     number(client.change, 2),
                     flags.get(client.flag, ""),
-                    states[client.state],
+                    client.outcome,
                     client.reason or "",
                     ", ".join(move.display_name for move in client.move_ids),
                 ]

@@ -45,6 +45,7 @@ class BillingRunClient(models.Model):
         default="pending",
         readonly=True,
     )
+    outcome = fields.Char(compute="_compute_outcome", string="Result")
     reason = fields.Text(readonly=True, help="Why it failed, or is held.")
     worked_on = fields.Datetime(readonly=True)
     move_ids = fields.One2many("account.move", "billing_run_client_id", string="Invoices", readonly=True)
@@ -62,6 +63,15 @@ class BillingRunClient(models.Model):
         "(run_id, company_id, partner_id, currency_id, COALESCE(project_id, 0))",
         "A run drafts one invoice per client, company, currency and project.",
     )
+
+    @api.depends("state", "run_id.rehearsal")
+    @api.depends_context("lang")
+    def _compute_outcome(self):
+        """The state in words: of a rehearsal, what would become of it."""
+        words = dict(self._fields["state"]._description_selection(self.env))
+        for client in self:
+            rehearsed = client.run_id.rehearsal and client.state == "done"
+            client.outcome = self.env._("To Bill") if rehearsed else words.get(client.state)
 
     @api.model
     def _cron_process(self):
@@ -211,7 +221,8 @@ class BillingRunClient(models.Model):
             drafted[owners[key]] = drafted.get(owners[key], draft.browse()) | draft
         for client, moves in drafted.items():
             moves.sudo().billing_run_client_id = client
-            client.write({"state": "done", "reason": client._in_words(reasons[client])})
+            left_out = client._in_words(reasons[client])
+            client.write({"state": "done", "reason": left_out and self.env._("Left out: %s", left_out)})
         for client in self - self.browse().union(*drafted):
             client._settle_empty(collected.get(client.id, self.env["billing.charge"]), reasons[client])
 
@@ -304,14 +315,16 @@ class BillingRunClient(models.Model):
 
     def _finish(self):
         """Do with the drafts what their cycle says. What is unusual waits for a person, where so wished."""
-        after = self.run_id.cycle_id.after
-        if after not in ("finalize", "send"):
-            return
+        if self.run_id.cycle_id.after in ("finalize", "send"):
+            self._hold_unusual()._finalize()
+
+    def _hold_unusual(self):
+        """Hold what a person should look at; returns the others that were drafted."""
         drafted = self.filtered(lambda client: client.state == "done")
         held = drafted.filtered(lambda client: client.flag and client.company_id.billing_hold_flagged)
         for client in held:
             client.write({"state": "held", "reason": self.env._("For review: %s", client._flag_in_words())})
-        (drafted - held)._finalize()
+        return drafted - held
 
     def _finalize(self):
         user = self.run_id.user_id
@@ -335,6 +348,8 @@ class BillingRunClient(models.Model):
         with undone(self.env):
             quiet._draft()
             quiet._compare()
+            if quiet.run_id.cycle_id.after in ("finalize", "send"):
+                quiet._hold_unusual()
             for client in quiet:
                 results[client.id] = {fname: client[fname] for fname in RESULT}
         for client in self:

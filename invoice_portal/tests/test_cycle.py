@@ -442,6 +442,27 @@ class TestRehearsal(CycleCommon):
         self._join(self.client)
         self.assertIn("Une répétition", self._rehearse().message_ids.filtered("partner_ids").body)
 
+    def test_what_the_run_will_hold_is_held_in_the_rehearsal(self):
+        self.company.sudo().write({"billing_review_threshold": 20, "billing_hold_flagged": True})
+        self.monthly.after = "finalize"
+        self._join(self.client | self.other_client)
+        for client in self.client | self.other_client:
+            self._new_charge(partner_id=client.id, date="2026-01-20")
+        self._at("2026-02-01 01:00:00")
+        self._new_charge(price=500, date="2026-02-20")
+        self._new_charge(partner_id=self.other_client.id, date="2026-02-20")
+        self._new_charge("Free", price=0, partner_id=self.other_client.id, date="2026-02-20")
+        with freeze_time("2026-03-01 12:00:00"):
+            rehearsal = self._rehearse()
+            real = self.env["billing.run"].browse(rehearsal.action_start_for_real()["res_id"])
+            self._job("run")
+        for run, billed, state in ((rehearsal, "To Bill", "done"), (real, "Billed", "attention")):
+            rows = run.client_ids.grouped("partner_id")
+            held, fine = rows[self.client], rows[self.other_client]
+            self.assertEqual((held.outcome, held.reason), ("Held", "For review: 400.0 % more than last time"))
+            self.assertEqual((fine.outcome, fine.reason), (billed, "Left out: No price: 1"))
+            self.assertEqual(run.state, state, "only what was really held waits for somebody")
+
     @freeze_time("2026-03-15 12:00:00")
     def test_a_rehearsal_does_not_count_as_the_run(self):
         self._join(self.client)

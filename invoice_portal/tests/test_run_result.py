@@ -84,8 +84,8 @@ class TestRunResult(CycleCommon, HttpCase):
         self.assertEqual([row["Client"] for row in rows], ["'=cmd|' /C calc'!A0", "Bolt"])
         acme, bolt = rows
         self.assertEqual((acme["Reference"], acme["Amount"], acme["Before"]), ("'+1", "230.00", "0.00"))
-        self.assertEqual((acme["State"], acme["Charges"], acme["Currency"]), ("Billed", "1", "USD"))
-        self.assertEqual((bolt["State"], bolt["Amount"]), ("Failed", "0.00"))
+        self.assertEqual((acme["Result"], acme["Charges"], acme["Currency"]), ("To Bill", "1", "USD"))
+        self.assertEqual((bolt["Result"], bolt["Amount"]), ("Failed", "0.00"))
         self.assertIn("No price", bolt["Reason"])
 
     def test_the_numbers_have_a_dot_in_every_language(self):
@@ -100,6 +100,7 @@ class TestRunResult(CycleCommon, HttpCase):
         run.client_ids.move_ids._billing_finalize()
         rows = self._rows(self._get(self.biller.login, run.action_download()["url"]))
         self.assertEqual([row["Invoices"] for row in rows], [run.client_ids.move_ids.name, ""])
+        self.assertEqual([row["Result"] for row in rows], ["Billed", "Failed"])
 
     def test_who_does_not_bill_here_gets_nothing(self):
         portal = self._new_portal_user(self.client, "patty")
