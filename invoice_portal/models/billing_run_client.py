@@ -98,9 +98,7 @@ class BillingRunClient(models.Model):
                 break
             conflicts = 0
         try:
-            unreported = self.env["billing.run"].search(
-                [("cycle_id", "!=", False), ("reported", "=", False)]
-            )
+            unreported = self.env["billing.run"].search([("cycle_id", "!=", False), ("reported", "=", False)])
             unreported.try_lock_for_update()._report_if_done()
         except errors.SerializationFailure:
             # Another worker reports it.
