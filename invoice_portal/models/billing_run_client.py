@@ -26,6 +26,7 @@ class BillingRunClient(models.Model):
     _rec_name = "partner_id"
 
     run_id = fields.Many2one("billing.run", required=True, index=True, ondelete="cascade")
+    rehearsal = fields.Boolean(related="run_id.rehearsal")
     company_id = fields.Many2one("res.company", required=True, index=True)
     partner_id = fields.Many2one("res.partner", string="Client", required=True, index=True)
     currency_id = fields.Many2one("res.currency", required=True)
