@@ -72,6 +72,20 @@ class TestMonthEnd(CycleCommon, HttpCase):
         self.start_tour("/odoo", "billing_cycle_review", login=self.biller.login)
         self.assertTrue(charge.invoice_id.billing_locked)
 
+    def test_what_was_held_is_reviewed_and_finalized(self):
+        self.company.sudo().write({"billing_review_threshold": 20, "billing_hold_flagged": True})
+        self.monthly.after = "finalize"
+        self._join(self.client | self.other_client, since="2026-01-10")
+        for month, price in ((1, 100), (2, 300)):
+            self._new_charge(price=price, date=f"2026-0{month}-20")
+            self._new_charge(partner_id=self.other_client.id, date=f"2026-0{month}-20")
+            self._at(f"2026-0{month + 1}-01 01:00:00")
+        run = self._runs()[-1]
+        self.start_tour("/odoo", "billing_cycle_held", login=self.biller.login)
+        self.env.invalidate_all()
+        self.assertEqual(run.state, "done")
+        self.assertEqual(run.client_ids.move_ids.mapped("billing_locked"), [True, True])
+
 
 @tagged("post_install", "-at_install")
 class TestPayByCard(CardCommon, HttpCase):

@@ -41,6 +41,11 @@ tours.add("billing_cycle_compare", {
         {content: "What it would come to", trigger: ".o_data_row:contains('Acme'):contains('115.00')"},
         {content: "By item and by tax", trigger: ".nav-link:contains('Totals')", run: "click"},
         {content: "The total", trigger: "div[name=totals] tfoot:contains('115.00')"},
+        {content: "It is said in words, too", trigger: ".o-mail-Message:contains('nothing was billed')"},
+        {content: "And it can be taken along", trigger: "button[name=action_download]"},
+        {content: "Client by client", trigger: "button[name=action_open_clients]", run: "click"},
+        {content: "What would become of it", trigger: ".o_list_view .o_data_row:contains('Acme'):contains('To Bill')"},
+        {content: "Back", trigger: ".o_breadcrumb a:contains('rehearsal')", run: "click"},
         {content: "Run it", trigger: "button[name=action_start_for_real]", run: "click"},
         {
             content: "The real run",
@@ -60,6 +65,24 @@ tours.add("billing_cycle_review", {
         {content: "The client is billed", trigger: ".o_data_row:contains('Acme'):contains('Billed')"},
         {content: "Finalize all", trigger: "button[name=action_finalize]", run: "click"},
         {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
-        {content: "Done", trigger: "body:not(:has(.modal))"},
+        {content: "Nothing is left to finalize", trigger: "body:not(:has(.modal)):not(:has(button[name=action_finalize]))"},
+    ],
+});
+
+tours.add("billing_cycle_held", {
+    url: "/odoo/billing-runs",
+    steps: () => [
+        {content: "Open the newer run", trigger: ".o_data_row:contains('Needs Attention') td[name=display_name]", run: "click"},
+        {content: "It waits for somebody", trigger: "div[name=state]:contains('Needs Attention')"},
+        {content: "The steady client is billed", trigger: ".o_data_row:contains('Bolt'):contains('Billed')"},
+        {
+            content: "What is unusual is held, and why",
+            trigger: ".o_data_row:contains('Acme'):contains('Held'):contains('more than last time')",
+        },
+        {content: "Finalize all", trigger: "button[name=action_finalize]", run: "click"},
+        {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
+        {content: "Nothing waits any more", trigger: "body:not(:has(.modal)) div[name=state]:contains('Done')"},
+        {content: "The client is billed", trigger: ".o_data_row:contains('Acme'):contains('Billed')"},
+        {content: "Nothing is left to finalize", trigger: "body:not(:has(button[name=action_finalize]))"},
     ],
 });
