@@ -65,14 +65,21 @@ tours.add("billing_cycle_review", {
         {content: "The client is billed", trigger: ".o_data_row:contains('Acme'):contains('Billed')"},
         {content: "Finalize all", trigger: "button[name=action_finalize]", run: "click"},
         {content: "Confirm", trigger: ".modal button[name=action_confirm]", run: "click"},
-        {content: "Nothing is left to finalize", trigger: "body:not(:has(.modal)):not(:has(button[name=action_finalize]))"},
+        {
+            content: "Nothing is left to finalize",
+            trigger: "body:not(:has(.modal)):not(:has(button[name=action_finalize]))",
+        },
     ],
 });
 
 tours.add("billing_cycle_held", {
     url: "/odoo/billing-runs",
     steps: () => [
-        {content: "Open the newer run", trigger: ".o_data_row:contains('Needs Attention') td[name=display_name]", run: "click"},
+        {
+            content: "Open the newer run",
+            trigger: ".o_data_row:contains('Needs Attention') td[name=display_name]",
+            run: "click",
+        },
         {content: "It waits for somebody", trigger: "div[name=state]:contains('Needs Attention')"},
         {content: "The steady client is billed", trigger: ".o_data_row:contains('Bolt'):contains('Billed')"},
         {
