@@ -13,6 +13,7 @@ import argparse
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,7 +40,7 @@ def arguments():
     parser.add_argument("-c", "--config", required=True)
     parser.add_argument("-d", "--database", required=True)
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--serve", metavar="URL")
     parser.add_argument("--job", metavar="URL")
     parser.add_argument("--port", type=int)
@@ -290,20 +291,30 @@ def judge(options, desk, invoices):
     return wrong
 
 
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 def experiment(options):
     from odoo.addons.invoice_portal.tests.card_desk import CardDesk  # noqa: PLC0415
 
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     chance = random.Random(seed)
-    print(f"cards: seed {seed}, {options.rounds} rounds, {TABS} tabs and the job", flush=True)
+    print(
+        f"   seed {seed} (again: ./dev/test rig cards --seed {seed}), {options.rounds} rounds, {TABS} tabs and the job",
+        flush=True,
+    )
     started = time.monotonic()
     with environment(options.database) as env:
         planted = plant(env)
     desk = CardDesk()
-    base = f"http://127.0.0.1:{options.port}"
+    port = options.port or free_port()
+    base = f"http://127.0.0.1:{port}"
     processes = []
     try:
-        processes.append(Process(options, "--serve", desk.url, "--port", str(options.port)))
+        processes.append(Process(options, "--serve", desk.url, "--port", str(port)))
         worker = Process(options, "--job", desk.url)
         processes.append(worker)
         until = time.monotonic() + PATIENCE
@@ -333,7 +344,7 @@ def experiment(options):
     wrong += judge(options, desk, invoices)
     kinds = Counter(kind for kind, _id in invoices)
     print(
-        f"cards: {dict(kinds)}; answers to tabs {dict(said)}; {sum(desk.captures.values())} captures for "
+        f"   {dict(kinds)}; answers to tabs {dict(said)}; {sum(desk.captures.values())} captures for "
         f"{len(invoices)} invoices, {len(wrong)} wrong, {time.monotonic() - started:.0f} s"
     )
     for line in wrong:

@@ -291,11 +291,9 @@ class AccountMove(models.Model):
         posted.filtered(lambda move: move.move_type == "out_invoice")._billing_plan_autopay()
         return posted
 
-    def _billing_plan_autopay(self, at_once=False):
-        """Set the day on which the client's card is charged, where that is agreed.
-
-        :param at_once: on this very day, whatever the company charges on otherwise
-        """
+    def _billing_plan_autopay(self):
+        """Set the day on which the client's card is charged, where that is agreed: the company's, or this very day
+        where the invoice's billing cycle says so."""
         planned = self.browse()
         for move in self:
             client = move.commercial_partner_id.sudo().with_company(move.company_id)
@@ -303,6 +301,7 @@ class AccountMove(models.Model):
                 continue
             today = local_date(fields.Datetime.now(), move._billing_zone())
             due = move.invoice_date_due or today
+            at_once = move.sudo().billing_run_client_id.run_id.cycle_id.after == "charge"
             on_due_date = move.company_id.billing_autopay_when == "due" and not at_once
             move.sudo().billing_autopay_date = max(today, due) if on_due_date else today
             planned |= move

@@ -66,6 +66,7 @@ class BillingCycle(models.Model):
             ("review", "Leave for review"),
             ("finalize", "Finalize & Lock"),
             ("send", "Finalize & Lock, and send"),
+            ("charge", "Finalize & Lock, send, and charge the card"),
         ],
         string="Drafts",
         required=True,
@@ -88,6 +89,14 @@ class BillingCycle(models.Model):
         )
         for cycle in self:
             cycle.client_count = counts.get(cycle, 0)
+
+    def _finalizes(self):
+        """Whether drafts are finalized by themselves."""
+        return self.after in ("finalize", "send", "charge")
+
+    def _sends(self):
+        """Whether invoices are sent when they are finalized."""
+        return self.after in ("send", "charge")
 
     # -- periods ------------------------------------------------------------------------------------------------------
 

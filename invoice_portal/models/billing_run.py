@@ -370,7 +370,7 @@ class BillingRun(models.Model):
 
     def _ask_to_finalize(self, drafts):
         """Reviewed, they go the way that their cycle says for all."""
-        return self.env["billing.finalize"]._open(drafts, send=self.cycle_id.after == "send")
+        return self.env["billing.finalize"]._open(drafts, send=self.cycle_id._sends())
 
     def action_open_invoices(self):
         self.ensure_one()

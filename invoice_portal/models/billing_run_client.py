@@ -314,7 +314,7 @@ class BillingRunClient(models.Model):
 
     def _finish(self):
         """Do with the drafts what their cycle says. What is unusual waits for a person, where so wished."""
-        if self.run_id.cycle_id.after in ("finalize", "send"):
+        if self.run_id.cycle_id._finalizes():
             self._hold_unusual()._finalize()
 
     def _hold_unusual(self):
@@ -329,7 +329,7 @@ class BillingRunClient(models.Model):
         user = self.run_id.user_id
         moves = self.move_ids.with_user(user).with_context(allowed_company_ids=self.company_id.ids)
         moves.filtered(lambda move: move.state == "draft")._billing_finalize()
-        if self.run_id.cycle_id.after == "send":
+        if self.run_id.cycle_id._sends():
             self.env["account.move"].browse(moves.ids).with_user(user)._billing_queue_where_possible()
 
     def _settle_finalized(self):
@@ -347,7 +347,7 @@ class BillingRunClient(models.Model):
         with undone(self.env):
             quiet._draft()
             quiet._compare()
-            if quiet.run_id.cycle_id.after in ("finalize", "send"):
+            if quiet.run_id.cycle_id._finalizes():
                 quiet._hold_unusual()
             for client in quiet:
                 results[client.id] = {fname: client[fname] for fname in RESULT}

@@ -1,6 +1,8 @@
 from datetime import timedelta
 from unittest.mock import patch
 
+from freezegun import freeze_time
+
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import HttpCase, tagged
@@ -479,6 +481,22 @@ class TestAutopay(CardCommon):
         self._job()
         self._job()
         self.assertTrue(invoice.billing_card_doubt_id)
+        self.assertEqual(sum(self.desk.captures.values()), 1)
+
+    def test_a_cycle_charges_at_once_whatever_the_company_does(self):
+        self.company.sudo().billing_autopay_when = "due"
+        monthly = self.env.ref("invoice_portal.billing_cycle_monthly").sudo()
+        monthly.after = "charge"
+        self._agree()
+        self.client.write({"billing_cycle_id": monthly.id, "billing_cycle_start": "2026-01-10"})
+        charge = self._new_charge(date="2026-02-20")
+        with freeze_time("2026-03-01 12:00:00"):
+            for job in ("cycle", "run", "autopay"):
+                with self.enter_registry_test_mode():
+                    self.env.ref(f"invoice_portal.ir_cron_billing_{job}").sudo().method_direct_trigger()
+        self.env.invalidate_all()
+        self.assertEqual(charge.invoice_id.billing_status, "paid")
+        self.assertTrue(charge.invoice_id.billing_mail_ids)
         self.assertEqual(sum(self.desk.captures.values()), 1)
 
     def test_what_was_paid_is_not_charged(self):
