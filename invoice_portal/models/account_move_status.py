@@ -346,7 +346,7 @@ class AccountMove(models.Model):
             "cancelled": self.button_cancel,
             "draft": self.button_draft,
             "sent": self.action_invoice_sent,
-            "paid": self.action_register_payment,
+            "paid": self.action_billing_pay,
             "void": self.action_billing_void,
         }
         if target not in steps:

@@ -14,6 +14,7 @@ from . import (
     test_merge,
     test_number,
     test_package,
+    test_payment,
     test_pdf,
     test_periods,
     test_run,

@@ -37,12 +37,17 @@ class TestActions(GuardedActionsMixin, CardCommon):
         )
         card = self._new_card()
         attempt = self._charge(self._finalized(self._new_charge("Card")), card)
+        paid = self._finalized(self._new_charge("Paid"))
+        payment = self._pay(paid, 10)
+        payments = env["billing.payments"].browse(paid.action_billing_payments()["res_id"])
         return {
             "account.move": invoice,
+            "account.payment": payment,
             "account.move.send.wizard": env["account.move.send.wizard"].create({"move_id": invoice.id}),
             "billing.autopay": env["billing.autopay"].create({"partner_id": self.client.id}),
             "billing.card.charge": env["billing.card.charge"].create({"move_id": invoice.id, "card_id": card.id}),
             "billing.card.resolve": env["billing.card.resolve"].create({"transaction_id": attempt.id}),
+            "billing.allocate": env["billing.allocate"].create({"entry_id": payment.move_id.id}),
             "billing.cases": env["billing.cases"].create({"move_id": draft.id}),
             "billing.change.project": env["billing.change.project"].create(
                 {"move_id": draft.id, "project_id": self.project.id}
@@ -59,6 +64,9 @@ class TestActions(GuardedActionsMixin, CardCommon):
             "billing.run.client": client,
             "billing.send": env["billing.send"].create({"move_ids": [Command.set(invoice.ids)]}),
             "billing.settings": env["billing.settings"].sudo().create({"billing_pdf_engine": "automatic"}),
+            "billing.payment.undo": env["billing.payment.undo"].create({"payment_id": payment.id, "reason": "Wrong"}),
+            "billing.payments": payments,
+            "billing.payments.item": payments.item_ids,
             "billing.package": subscription.package_id,
             "billing.subscription": subscription,
             "billing.subscription.change": env["billing.subscription.change"].create(
@@ -97,4 +105,6 @@ class TestActions(GuardedActionsMixin, CardCommon):
             company_id=elsewhere.id,
             company_ids=[Command.set(elsewhere.ids)],
         )
-        self._check_turned_away(other, {"account.move", "billing.charge", "billing.run", "billing.run.client"})
+        self._check_turned_away(
+            other, {"account.move", "account.payment", "billing.charge", "billing.run", "billing.run.client"}
+        )

@@ -1,7 +1,9 @@
 from . import (
     account_move_reversal,
     account_move_send_wizard,
+    account_payment_register,
     base_partner_merge,
+    billing_allocate,
     billing_card,
     billing_cases,
     billing_change_project,
@@ -9,6 +11,8 @@ from . import (
     billing_draft,
     billing_finalize,
     billing_generate,
+    billing_payment_undo,
+    billing_payments,
     billing_send,
     billing_settings,
     billing_subscription_change,
