@@ -10,6 +10,7 @@ from . import (
     test_discount,
     test_document,
     test_draft_hidden,
+    test_ledger_walk,
     test_lock,
     test_merge,
     test_number,

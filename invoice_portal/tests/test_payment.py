@@ -15,6 +15,10 @@ class PaymentCommon(BillingCommon):
     """Dialogs as somebody fills them in, and a second currency with two rates."""
 
     @classmethod
+    def _on(cls, day):
+        return freeze_time(day)
+
+    @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.euro = cls._new_currency("EUR", {"2026-01-01": 0.8, "2026-02-01": 0.5})
@@ -35,7 +39,7 @@ class PaymentCommon(BillingCommon):
     def _invoice(cls, amount=100, day="2026-01-10", client=None, **values):
         """A finalized invoice over this amount, without taxes."""
         values = {"tax_ids": [Command.clear()], **values}
-        with freeze_time(day):
+        with cls._on(day):
             return cls._finalized(
                 cls._new_charge("Work", amount, partner_id=(client or cls.client).id, date=day, **values)
             )
@@ -49,7 +53,7 @@ class PaymentCommon(BillingCommon):
         if amount is not None:
             values["amount"] = amount
         before = self.env["account.payment"].search([])
-        with freeze_time(day):
+        with self._on(day):
             self._dialog(moves, payment_date=day, **values).action_create_payments()
         return self.env["account.payment"].search([]) - before
 
@@ -70,7 +74,7 @@ class PaymentCommon(BillingCommon):
         return payment
 
     def _credit_note(self, invoice, amount, day="2026-01-20"):
-        with freeze_time(day):
+        with self._on(day):
             note = invoice._reverse_moves([{"invoice_date": day, "date": day}])
             note.invoice_line_ids.price_unit = amount
             note.action_post()
