@@ -28,14 +28,16 @@ class AccountMove(models.Model):
         return bool(self.billing_void_move_id or self.reversed_entry_id.billing_void_move_id == self)
 
     def _billing_payment_kind(self, payment):
+        return self.env._("Paid out") if payment.payment_type == "outbound" else self.env._("Payment")
+
+    def _billing_payment_reference(self, payment):
         way = payment.payment_method_line_id.name or payment.journal_id.name
-        if payment.payment_type == "outbound":
-            return self.env._("Paid out (%s)", way)
-        return self.env._("Payment (%s)", way)
+        return " · ".join(text for text in (payment.name, way, payment.payment_reference, payment.memo) if text)
 
     def _billing_entry_reference(self):
-        payment = self.origin_payment_id
-        return " · ".join(text for text in (self.name, payment.payment_reference, payment.memo or self.ref) if text)
+        if self.origin_payment_id:
+            return self._billing_payment_reference(self.origin_payment_id)
+        return " · ".join(text for text in (self.name, self.ref) if text)
 
     def _prepare_billing_payment_items(self):
         """One row per payment, credit or reversal that touches this invoice or did so until it was undone."""
@@ -55,11 +57,14 @@ class AccountMove(models.Model):
                 {
                     "date": entry.date,
                     "kind": self.env._("Exchange difference") if exchange else entry._billing_entry_kind(self),
-                    "reference": entry._billing_entry_reference(),
+                    "reference": self.env._(
+                        "%(entry)s: %(amount)s in the books",
+                        entry=entry.name,
+                        amount=self.company_currency_id.format(partial.amount),
+                    )
+                    if exchange
+                    else entry._billing_entry_reference(),
                     "amount": amount,
-                    "note": exchange
-                    and not amount
-                    and self.env._("%s, in the books only", self.company_currency_id.format(partial.amount)),
                     "user_id": partial.create_uid.id,
                     "partial_id": partial.id,
                     "entry_id": entry.id,
@@ -71,18 +76,22 @@ class AccountMove(models.Model):
         for payment in self.matched_payment_ids.filtered(
             lambda payment: payment.state in ("canceled", "rejected") or not payment.move_id
         ):
-            undone = payment.state in ("canceled", "rejected")
             rows.append(
                 {
                     "date": payment.date,
                     "kind": self._billing_payment_kind(payment),
-                    "reference": " · ".join(
-                        text for text in (payment.name, payment.payment_reference, payment.memo) if text
+                    "reference": self.env._(
+                        "%(payment)s: %(amount)s, undone",
+                        payment=self._billing_payment_reference(payment),
+                        amount=payment.currency_id.format(payment.amount),
+                    )
+                    if payment.state in ("canceled", "rejected")
+                    else self.env._(
+                        "%(payment)s: %(amount)s, without an entry",
+                        payment=self._billing_payment_reference(payment),
+                        amount=payment.currency_id.format(payment.amount),
                     ),
                     "amount": 0,
-                    "note": self.env._("%s, undone", payment.currency_id.format(payment.amount))
-                    if undone
-                    else self.env._("%s, without an entry", payment.currency_id.format(payment.amount)),
                     "user_id": payment.create_uid.id,
                     "payment_id": payment.id,
                     "may_undo": payment.billing_may_undo,

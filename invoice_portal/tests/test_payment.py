@@ -316,7 +316,7 @@ class TestUndoPayment(PaymentCommon):
             self.assertIn("100.00", record.message_ids[0].body)
         row = self._payments(invoice).item_ids
         self.assertEqual((row.payment_id, row.amount, row.may_undo), (payment, 0, False))
-        self.assertIn("undone", row.note)
+        self.assertIn("undone", row.reference)
 
     def test_a_reason_is_asked_for(self):
         payment = self._paid(self._invoice())

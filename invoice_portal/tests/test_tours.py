@@ -5,6 +5,7 @@ from odoo.tools import html2plaintext
 from .common import BillingCommon
 from .test_card import CardCommon
 from .test_cycle import CycleCommon
+from .test_payment import PaymentCommon
 from .test_send import SendCommon
 
 
@@ -100,3 +101,14 @@ class TestPayByCard(CardCommon, HttpCase):
         self.env.invalidate_all()
         self.assertEqual(invoice.billing_status, "paid")
         self.assertEqual(invoice.sudo().transaction_ids.mapped("billing_origin"), ["client", "staff"])
+class TestPaidByHand(PaymentCommon, HttpCase):
+    def test_marked_as_paid_in_part(self):
+        invoice = self._invoice(100)
+        self.start_tour("/odoo", "billing_payment_part", login=self.biller.login)
+        self.assertEqual((invoice.billing_balance, invoice.reconciled_payment_ids.amount), (80, 20))
+
+    def test_a_part_of_a_payment_is_allocated(self):
+        first, second = self._invoice(100), self._invoice(50)
+        payment = self._credit(70)
+        self.start_tour("/odoo", "billing_payment_allocate", login=self.biller.login)
+        self.assertEqual((first.billing_balance, second.billing_balance, payment.billing_open), (55, 50, 25))

@@ -66,7 +66,6 @@ class BillingPaymentsItem(models.TransientModel):
     kind = fields.Char(string="What", readonly=True)
     reference = fields.Char(readonly=True)
     amount = fields.Monetary(readonly=True)
-    note = fields.Char(readonly=True)
     user_id = fields.Many2one("res.users", string="By", readonly=True)
     partial_id = fields.Many2one("account.partial.reconcile", readonly=True, ondelete="set null")
     entry_id = fields.Many2one("account.move", readonly=True, ondelete="cascade")
