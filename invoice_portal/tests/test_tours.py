@@ -101,6 +101,9 @@ class TestPayByCard(CardCommon, HttpCase):
         self.env.invalidate_all()
         self.assertEqual(invoice.billing_status, "paid")
         self.assertEqual(invoice.sudo().transaction_ids.mapped("billing_origin"), ["client", "staff"])
+
+
+@tagged("post_install", "-at_install")
 class TestPaidByHand(PaymentCommon, HttpCase):
     def test_marked_as_paid_in_part(self):
         invoice = self._invoice(100)
