@@ -31,8 +31,7 @@ class AccountMove(models.Model):
         return self.env._("Paid out") if payment.payment_type == "outbound" else self.env._("Payment")
 
     def _billing_payment_reference(self, payment):
-        way = payment.payment_method_line_id.name or payment.journal_id.name
-        return " · ".join(text for text in (payment.name, way, payment.payment_reference, payment.memo) if text)
+        return " · ".join(text for text in (payment.name, payment.payment_reference, payment.memo) if text)
 
     def _billing_entry_reference(self):
         if self.origin_payment_id:

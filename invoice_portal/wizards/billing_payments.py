@@ -15,6 +15,7 @@ class BillingPayments(models.TransientModel):
     paid = fields.Monetary(string="Paid So Far", compute="_compute_amounts")
     balance = fields.Monetary(compute="_compute_amounts")
     stays_due = fields.Monetary(string="Would Stay Due", compute="_compute_stays_due")
+    foreign_credit = fields.Boolean(compute="_compute_foreign_credit")
     item_ids = fields.One2many("billing.payments.item", "wizard_id", string="Payments, Credits and Reversals")
     credit_ids = fields.One2many("billing.payments.credit", "wizard_id", string="Unallocated")
 
@@ -43,6 +44,11 @@ class BillingPayments(models.TransientModel):
     def _compute_stays_due(self):
         for wizard in self:
             wizard.stays_due = wizard.balance - sum(wizard.credit_ids.mapped("amount"))
+
+    @api.depends("credit_ids.open_currency_id", "currency_id")
+    def _compute_foreign_credit(self):
+        for wizard in self:
+            wizard.foreign_credit = bool(wizard.credit_ids.open_currency_id - wizard.currency_id)
 
     def action_allocate(self):
         """Allocate what was typed, all of it or nothing."""
