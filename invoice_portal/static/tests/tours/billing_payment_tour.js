@@ -51,7 +51,8 @@ tours.add("billing_payment_allocate", {
         },
         {
             content: "All that is open is suggested",
-            trigger: ".modal .o_data_row:nth-child(1) td[name=amount]:contains('70.00'), .modal .o_data_row:nth-child(1) td[name=amount] input:value(70.00)",
+            trigger:
+                ".modal .o_data_row:nth-child(1) td[name=amount]:contains('70.00'), .modal .o_data_row:nth-child(1) td[name=amount] input:value(70.00)",
         },
         {content: "Click into the amount", trigger: ".modal .o_data_row:nth-child(1) td[name=amount]", run: "click"},
         {
