@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.fields import Domain
 
 from ..tools import addresses
 from .billing_mail_recipient import UNDELIVERED
@@ -26,12 +27,28 @@ class AccountMove(models.Model):
         string="Goes to", compute="_compute_billing_email_default", groups="base.group_user"
     )
     billing_mail_ids = fields.One2many("billing.mail", "move_id", string="E-mails", groups="base.group_user")
+    billing_shared_mail_ids = fields.Many2many(
+        "billing.mail",
+        "billing_mail_shared_move_rel",
+        "move_id",
+        "mail_id",
+        string="E-mails About Several Invoices",
+        copy=False,
+        groups="invoice_portal.group_billing_user",
+    )
     billing_recipient_ids = fields.One2many(
         "billing.mail.recipient",
         "move_id",
         string="Sent To",
         readonly=True,
         groups="invoice_portal.group_billing_user",
+    )
+    billing_reader_ids = fields.Many2many(
+        "billing.mail.recipient",
+        string="Readers",
+        compute="_compute_billing_reader_ids",
+        groups="invoice_portal.group_billing_user",
+        help="Of all mails about this invoice, those about several included.",
     )
     billing_undelivered = fields.Boolean(
         string="Not Delivered",
@@ -208,20 +225,31 @@ class AccountMove(models.Model):
     def _get_billing_undelivered_domain(self):
         return [("state", "in", UNDELIVERED), ("closed", "=", False)]
 
-    @api.depends("billing_recipient_ids.state", "billing_recipient_ids.closed")
+    @api.depends("billing_recipient_ids", "billing_shared_mail_ids.recipient_ids")
+    def _compute_billing_reader_ids(self):
+        for move in self:
+            move.billing_reader_ids = (move.billing_recipient_ids | move.billing_shared_mail_ids.recipient_ids).sorted()
+
+    def _billing_not_reached(self):
+        return self.billing_reader_ids.filtered(
+            lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
+        )
+
+    @api.depends("billing_reader_ids.state", "billing_reader_ids.closed")
     def _compute_billing_undelivered(self):
         for move in self:
-            failed = move.billing_recipient_ids.filtered(
-                lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
-            )
+            failed = move._billing_not_reached()
             move.billing_undelivered = bool(failed)
             move.billing_undelivered_reason = "\n".join(f"{item.email}: {item.reason or ''}" for item in failed)
 
     def _search_billing_undelivered(self, operator, value):
         if operator != "in":
             return NotImplemented
-        found = [("billing_recipient_ids", "any", self._get_billing_undelivered_domain())]
-        return found if True in value else ["!", *found]
+        failed = self._get_billing_undelivered_domain()
+        found = Domain("billing_recipient_ids", "any", failed) | Domain(
+            "billing_shared_mail_ids.recipient_ids", "any", failed
+        )
+        return found if True in value else ~found
 
     def _message_receive_bounce(self, email, partner):
         """A mail that the server took and then returned was not delivered after all."""
@@ -235,9 +263,7 @@ class AccountMove(models.Model):
     def action_billing_send_again(self):
         """Send again to those who were not reached."""
         self._billing_check_staff()
-        failed = self.billing_recipient_ids.filtered(
-            lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
-        )
+        failed = self._billing_not_reached()
         if not failed:
             raise UserError(self.env._("Everybody was reached."))
         return failed.action_send_again()
@@ -246,9 +272,10 @@ class AccountMove(models.Model):
         """Open the Send dialog for those only who did not get it, to correct their addresses."""
         self.ensure_one()
         self._billing_check_staff()
-        failed = self.billing_recipient_ids.filtered(
-            lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
-        )
+        not_reached = self._billing_not_reached()
+        failed = not_reached.filtered(lambda recipient: recipient.mail_kind != "reminder")
+        if not_reached and not failed:
+            return not_reached.mail_id.reminder_ids.action_send_again()
         lines = {
             line: addresses.joined(
                 addresses.Address(item.name or "", item.email)

@@ -41,13 +41,21 @@ class BillingMail(models.Model):
     _rec_name = "subject"
 
     move_id = fields.Many2one("account.move", string="Invoice", required=True, ondelete="cascade")
+    shared_move_ids = fields.Many2many(
+        "account.move",
+        "billing_mail_shared_move_rel",
+        "mail_id",
+        "move_id",
+        string="Other Invoices",
+        help="Of the same client, which this mail is about, too.",
+    )
     company_id = fields.Many2one(related="move_id.company_id", store=True)
     partner_id = fields.Many2one(related="move_id.commercial_partner_id", string="Client", store=True)
     kind = fields.Selection(
-        [("invoice", "Invoice"), ("notice", "Notice")],
+        [("invoice", "Invoice"), ("notice", "Notice"), ("reminder", "Reminder")],
         required=True,
         default="invoice",
-        help="The invoice itself with its PDF, or a notice about it.",
+        help="The invoice itself with its PDF, a notice about it, or a reminder that it is due.",
     )
     batch_id = fields.Many2one("billing.mail.batch", index="btree_not_null", ondelete="set null")
     user_id = fields.Many2one("res.users", string="Sent By", required=True, default=lambda self: self.env.user)
@@ -209,7 +217,7 @@ class BillingMail(models.Model):
         """Take what is due for this process alone, with its documents made, and commit that."""
         taken = self.try_lock_for_update(limit=limit).filtered_domain(self._get_due_domain())
         taken.filtered(lambda mail: mail.state in ("taken", "sending"))._settle_left_behind()
-        taken.filtered(lambda mail: mail.state == "queued")._make_documents()
+        taken._to_make()._make_documents()
         for mail in taken.filtered(lambda mail: mail.state == "waiting"):
             mail.write({"state": "taken", "tries": mail.tries + 1, "tried_on": fields.Datetime.now()})
         self._commit()
@@ -325,6 +333,10 @@ class BillingMail(models.Model):
         )
 
     # -- the document -------------------------------------------------------------------------------------------------
+
+    def _to_make(self):
+        """Those of which document and text are made before they leave. To be extended by what is made anew."""
+        return self.filtered(lambda mail: mail.state == "queued")
 
     def _make_documents(self):
         """Make PDF, text and, where asked for, the electronic invoice; a client whose document fails is parked."""
@@ -444,10 +456,11 @@ class BillingMail(models.Model):
 
     def _close_earlier_failures(self):
         """Who was not reached by an earlier mail about the same needs no more attention once another one arrived."""
-        earlier = self.search(
-            [("move_id", "=", self.move_id.id), ("kind", "=", self.kind), ("id", "<", self.id)]
-        ).recipient_ids
+        earlier = self._earlier().recipient_ids
         earlier.filtered(lambda recipient: recipient.undelivered).closed = True
+
+    def _earlier(self):
+        return self.search([("move_id", "=", self.move_id.id), ("kind", "=", self.kind), ("id", "<", self.id)])
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 

@@ -92,9 +92,11 @@ class BillingMailRecipient(models.Model):
         return True
 
     def action_send_otherwise(self):
-        """Open the Send dialog of the invoice, to send it to another address."""
+        """Open the Send dialog of the invoice, or of its reminder, to send it to another address."""
         self.ensure_one()
         self._check_staff()
+        if reminders := self.mail_id.reminder_ids:
+            return reminders.action_send_again()
         return self.move_id.action_billing_send_to_others()
 
     def action_open_invoice(self):

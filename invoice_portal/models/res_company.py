@@ -31,6 +31,20 @@ class ResCompany(models.Model):
         string="Hold what is unusual",
         help="Drafts of flagged clients wait for a person, also where their cycle finalizes by itself.",
     )
+    billing_reminders = fields.Boolean(
+        string="Send reminders",
+        help="Clients are reminded by e-mail of invoices that are overdue, at the levels set up, in the daytime where "
+        "they live.",
+    )
+    billing_reminder_from = fields.Date(
+        string="Only what is due from",
+        help="What was due before this day is not reminded by itself. Empty: each invoice gets the highest level that it "
+        "has reached, however old it is.",
+    )
+    billing_reminder_minimum = fields.Monetary(
+        string="Smallest amount reminded",
+        help="Clients are not reminded by themselves of an invoice of which less is overdue.",
+    )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
         string="PDF engine",

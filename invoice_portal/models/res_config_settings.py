@@ -1,4 +1,4 @@
-from odoo import fields, models
+from odoo import api, fields, models
 
 
 class ResConfigSettings(models.TransientModel):
@@ -12,3 +12,14 @@ class ResConfigSettings(models.TransientModel):
     billing_hold_flagged = fields.Boolean(related="company_id.billing_hold_flagged", readonly=False)
     billing_autopay_when = fields.Selection(related="company_id.billing_autopay_when", required=True, readonly=False)
     billing_autopay_days = fields.Char(related="company_id.billing_autopay_days", required=True, readonly=False)
+    billing_reminders = fields.Boolean(related="company_id.billing_reminders", readonly=False)
+    billing_reminder_from = fields.Date(related="company_id.billing_reminder_from", readonly=False)
+    billing_reminder_minimum = fields.Monetary(
+        related="company_id.billing_reminder_minimum", currency_field="currency_id", readonly=False
+    )
+
+    @api.onchange("billing_reminders")
+    def _onchange_billing_reminders(self):
+        """Old debts are reminded of only where somebody wants that."""
+        if self.billing_reminders and not self.company_id.billing_reminders and not self.billing_reminder_from:
+            self.billing_reminder_from = fields.Date.context_today(self)

@@ -18,6 +18,7 @@ from . import (
     test_payment,
     test_pdf,
     test_periods,
+    test_reminder,
     test_run,
     test_run_result,
     test_send,

@@ -1,1 +1,1 @@
-from . import addresses, grant, local_time, pdf, periods, smtp, undone
+from . import addresses, grant, interest, local_time, pdf, periods, smtp, undone

@@ -6,13 +6,18 @@ from functools import lru_cache
 import pytz
 
 
-def local_date(moment: datetime, zone: str | None) -> date:
-    """The calendar day at `moment` (naive UTC, as Odoo keeps it) in `zone`; UTC where the zone is unknown."""
+def local_moment(moment: datetime, zone: str | None) -> datetime:
+    """What clock and calendar in `zone` show at `moment` (naive UTC, as Odoo keeps it); UTC where it is unknown."""
     try:
         timezone = pytz.timezone(zone or "UTC")
     except pytz.UnknownTimeZoneError:
         timezone = pytz.utc
-    return pytz.utc.localize(moment).astimezone(timezone).date()
+    return pytz.utc.localize(moment).astimezone(timezone)
+
+
+def local_date(moment: datetime, zone: str | None) -> date:
+    """The calendar day at `moment` in `zone`."""
+    return local_moment(moment, zone).date()
 
 
 @lru_cache(maxsize=64)

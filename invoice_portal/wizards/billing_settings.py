@@ -8,6 +8,9 @@ COMPANY_FIELDS = [
     "display_invoice_amount_total_words",
     "billing_review_threshold",
     "billing_hold_flagged",
+    "billing_reminders",
+    "billing_reminder_from",
+    "billing_reminder_minimum",
     "billing_note",
     "billing_autopay_when",
     "billing_autopay_days",
@@ -39,6 +42,10 @@ class BillingSettings(models.TransientModel):
         default="finalized",
     )
     billing_autopay_days = fields.Char(string="Tries on day", required=True, default="0, 3, 5, 7")
+    billing_reminders = fields.Boolean(string="Send reminders")
+    billing_reminder_from = fields.Date(string="Only what is due from")
+    billing_reminder_minimum = fields.Monetary(string="Smallest amount reminded")
+    currency_id = fields.Many2one(related="company_id.currency_id")
 
     @api.model
     def default_get(self, fields):
@@ -47,6 +54,16 @@ class BillingSettings(models.TransientModel):
             **super().default_get(fields),
             **{fname: company[fname] for fname in COMPANY_FIELDS if fname in fields},
         }
+
+    @api.onchange("billing_reminders")
+    def _onchange_billing_reminders(self):
+        """Old debts are reminded of only where somebody wants that."""
+        if self.billing_reminders and not self.company_id.billing_reminders and not self.billing_reminder_from:
+            self.billing_reminder_from = fields.Date.context_today(self)
+
+    def action_reminder_levels(self):
+        self.check_access("write")
+        return self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_reminder_levels")
 
     def action_save(self):
         self.ensure_one()
