@@ -65,6 +65,7 @@ class BillingDemo(models.AbstractModel):
         self._pay_the_year(monthly, extra)
         self._void_some(monthly)
         self._arrive_at_today()
+        self._remind()
         self._client(tables.ARCHIVED).active = False
 
     # -- the words of the tables --------------------------------------------------------------------------------------
@@ -292,6 +293,55 @@ class BillingDemo(models.AbstractModel):
                 invoice._billing_void(reason, discard=charges if fate == "discard" else None)
                 if fate == "bill again":
                     self._bill(charges, self._today()).is_move_sent = True
+
+    # -- remind -------------------------------------------------------------------------------------------------------
+
+    def _remind(self):
+        """The first reminder of what is overdue, and the second of what is long overdue; no mail leaves for that."""
+        levels = [self.env.ref(f"invoice_portal.billing_reminder_level_{name}") for name in ("first", "second")]
+        overdue = self.env["account.move"].search(
+            self.env["billing.reminder"]._get_domain(self.env.company, self._clients()), order="invoice_date_due, id"
+        )
+        for invoice in overdue:
+            for level in levels:
+                day = invoice.invoice_date_due + relativedelta(days=level.days)
+                # Since the first of last month nobody found the time.
+                if day < self._day(1):
+                    self._log_reminder(invoice, level, day)
+        self._client(tables.PAUSED[0]).write(
+            {
+                "billing_reminder_paused_until": self._today() + relativedelta(days=tables.PAUSED[1]),
+                "billing_reminder_pause_reason": tables.PAUSED[2],
+            }
+        )
+
+    def _log_reminder(self, invoice, level, day):
+        noon = fields.Datetime.to_datetime(day) + relativedelta(hours=12)
+        lines = invoice._billing_addresses()
+        mail = self.env["billing.mail"]._queue(
+            [
+                {
+                    "move_id": invoice.id,
+                    "kind": "reminder",
+                    "subject": f"{level.name}: {invoice.name}",
+                    "body": f"<p>{level.name}: {invoice.name}</p>",
+                    "addresses": lines,
+                }
+            ]
+        )
+        mail.recipient_ids.write({"state": "accepted", "answered_on": noon})
+        mail.write({"state": "done", "tries": 1, "tried_on": noon, "sent_on": noon})
+        self.env["billing.reminder"].create(
+            {
+                "move_id": invoice.id,
+                "level_id": level.id,
+                "date": day,
+                "days": level.days,
+                "amount_due": invoice.amount_residual,
+                "mail_id": mail.id,
+                "followed": True,
+            }
+        )
 
     # -- what lies on the desk today ----------------------------------------------------------------------------------
 

@@ -106,6 +106,8 @@ PAYS_AFTER = {
     "marisol": 3,
     "quay": 30,
 }
+# Who is not reminded for so many days, and why.
+PAUSED = ("aurora", 12, "Pays after the festival, agreed by phone")
 # Instalments: this share is paid at once, the rest after the days above.
 PAYS_AT_ONCE = {"thornbury": 0.3}
 # Paid in part, and no more since.

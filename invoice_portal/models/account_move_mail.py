@@ -235,7 +235,12 @@ class AccountMove(models.Model):
             lambda recipient: recipient.state in UNDELIVERED and not recipient.closed
         )
 
-    @api.depends("billing_reader_ids.state", "billing_reader_ids.closed")
+    @api.depends(
+        "billing_recipient_ids.state",
+        "billing_recipient_ids.closed",
+        "billing_shared_mail_ids.recipient_ids.state",
+        "billing_shared_mail_ids.recipient_ids.closed",
+    )
     def _compute_billing_undelivered(self):
         for move in self:
             failed = move._billing_not_reached()

@@ -75,11 +75,20 @@ class AccountMove(models.Model):
             elif move not in upcoming:
                 move.billing_reminder_next = self.env._("None: the highest level was reached")
             else:
-                move.billing_reminder_next = self.env._(
-                    "%(level)s on %(day)s",
-                    level=upcoming[move].level.name,
-                    day=format_date(self.env, max(upcoming[move].day, standings[move].day)),
-                )
+                move.billing_reminder_next = move._billing_reminder_outlook(upcoming[move], standings[move])
+
+    def _billing_reminder_outlook(self, following, standing):
+        """Which level comes next and when, in words."""
+        text = self.env._(
+            "%(level)s on %(day)s",
+            level=following.level.name,
+            day=format_date(self.env, max(following.day, standing.day)),
+        )
+        if not self.company_id.billing_reminders:
+            return self.env._("%s, if somebody sends it: reminders are turned off", text)
+        if reason := self.env["billing.reminder"]._why_not_by_itself(self, standing):
+            return self.env._("%(next)s, if somebody sends it: %(reason)s", next=text, reason=reason)
+        return text
 
     # -- what is due --------------------------------------------------------------------------------------------------
 
@@ -186,9 +195,13 @@ class AccountMove(models.Model):
     @api.model
     def _prepare_billing_reminder_facts(self, invoices, upcoming=None, fee=0, interest=0):
         """:param invoices: `{invoice: (due date, amount)}` of what is overdue, `upcoming` of what will be due soon"""
+
+        def by_due_date(of):
+            return {move.id: of[move] for move in sorted(of, key=lambda move: (of[move][0], move.id))}
+
         return {
-            "invoices": {move.id: values for move, values in invoices.items()},
-            "upcoming": {move.id: values for move, values in (upcoming or {}).items()},
+            "invoices": by_due_date(invoices),
+            "upcoming": by_due_date(upcoming or {}),
             "fee": fee,
             "interest": interest,
         }
@@ -234,7 +247,7 @@ class AccountMove(models.Model):
                 "amount": amounts[move.id][1],
                 "later": self.currency_id.round(move.amount_residual - amounts[move.id][1]),
             }
-            for move in self.browse(amounts).sorted(lambda move: (amounts[move.id][0], move.id))
+            for move in self.browse(amounts)
         ]
 
     def _billing_reminder_how_to_pay(self):
@@ -278,8 +291,9 @@ class AccountMove(models.Model):
     @api.private
     def _billing_reminder_set_pause(self, until, reason):
         self.write({"billing_reminder_paused_until": until, "billing_reminder_pause_reason": reason})
+        day = format_date(self.env, until)
         note = (
-            self.env._("Reminders are paused until %(day)s: %(reason)s", day=format_date(self.env, until), reason=reason)
+            self.env._("Reminders are paused until %(day)s: %(reason)s", day=day, reason=reason)
             if until
             else self.env._("Reminders go on.")
         )

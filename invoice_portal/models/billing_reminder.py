@@ -73,13 +73,9 @@ class BillingReminder(models.Model):
     _rec_name = "level_id"
 
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True, ondelete="cascade")
-    level_id = fields.Many2one(
-        "billing.reminder.level", string="Level", required=True, readonly=True, index=True, ondelete="restrict"
-    )
+    level_id = fields.Many2one("billing.reminder.level", required=True, readonly=True, index=True, ondelete="restrict")
     company_id = fields.Many2one(related="move_id.company_id", store=True)
-    partner_id = fields.Many2one(
-        related="move_id.commercial_partner_id", string="Client", store=True, index=True
-    )
+    partner_id = fields.Many2one(related="move_id.commercial_partner_id", string="Client", store=True, index=True)
     currency_id = fields.Many2one(related="move_id.currency_id")
     date = fields.Date(required=True, readonly=True, help="The client's own day.")
     days = fields.Integer(string="Days Overdue", readonly=True, aggregator=None)
@@ -237,22 +233,26 @@ class BillingReminder(models.Model):
     @api.model
     def _why_not_now(self, item, asked):
         """What else keeps the job from reminding, or even a person."""
-        company, level, standing = item.move.company_id, item.level, item.standing
-        if asked:
-            # Before its time, but not before it is true.
-            if level.days > 0 and not standing.overdue:
-                return self.env._(
-                    "Not overdue: it is due on %(day)s, and “%(level)s” comes after that",
-                    day=format_date(self.env, standing.due),
-                    level=level.name,
-                )
-            return None
-        if company.billing_reminder_from and standing.due < company.billing_reminder_from:
+        level, standing = item.level, item.standing
+        if not asked:
+            return self._why_not_by_itself(item.move, standing)
+        # Before its time, but not before it is true.
+        if level.days > 0 and not standing.overdue:
             return self.env._(
-                "Was due before %s: not reminded by itself", format_date(self.env, company.billing_reminder_from)
+                "Not overdue: it is due on %(day)s, and “%(level)s” comes after that",
+                day=format_date(self.env, standing.due),
+                level=level.name,
             )
+        return None
+
+    @api.model
+    def _why_not_by_itself(self, move, standing):
+        """What the settings leave to a person."""
+        company = move.company_id
+        if company.billing_reminder_from and standing.due < company.billing_reminder_from:
+            return self.env._("it was due before %s", format_date(self.env, company.billing_reminder_from))
         if company.currency_id.compare_amounts(standing.amount_company, company.billing_reminder_minimum) < 0:
-            return self.env._("Below %s", company.currency_id.format(company.billing_reminder_minimum))
+            return self.env._("less than %s is due", company.currency_id.format(company.billing_reminder_minimum))
         return None
 
     @api.model
@@ -264,9 +264,7 @@ class BillingReminder(models.Model):
             by_reader.setdefault(self._reader_key(item.move), []).append(item)
         for (_company, client, _currency, _lang, *lines), of_reader in by_reader.items():
             texts = dict(zip(LINES, lines, strict=True))
-            letters.append(
-                Letter(client, of_reader, texts, self.env["account.move"]._billing_address_problem(texts))
-            )
+            letters.append(Letter(client, of_reader, texts, self.env["account.move"]._billing_address_problem(texts)))
         return letters
 
     @api.model
@@ -295,7 +293,9 @@ class BillingReminder(models.Model):
             self._record(letter.items, {"fate": "said", "mail_id": mail.id, "reason": False})
         for letter in letters:
             if letter.problem:
-                self._record(letter.items, {"fate": "failed", "mail_id": False, "reason": letter.problem}, pass_over=False)
+                self._record(
+                    letter.items, {"fate": "failed", "mail_id": False, "reason": letter.problem}, pass_over=False
+                )
         return mails
 
     @api.model
@@ -334,7 +334,7 @@ class BillingReminder(models.Model):
 
         for item in items:
             standing = self._prepare_standing(item.standing)
-            record(item.move, item.level, {**standing, "followed": False, **values})
+            record(item.move, item.level, {**standing, **values})
             for level in item.below if pass_over else ():
                 row = rows.get((item.move, level))
                 if not row or row.fate in ("withdrawn", "failed"):
@@ -361,8 +361,8 @@ class BillingReminder(models.Model):
         self.write({"fate": "withdrawn", "reason": reason})
 
     def _renew(self, standings):
-        """What is said is what holds when the mail leaves."""
-        for reminder in self:
+        """What is said is what holds when the mail leaves. What was charged already stays as it was."""
+        for reminder in self.filtered(lambda reminder: not reminder.followed):
             standing = standings[reminder.move_id]
             fee, interest_due = self._costs(reminder.move_id, reminder.level_id, standing)
             reminder.write({**self._prepare_standing(standing), "fee": fee, "interest": interest_due})

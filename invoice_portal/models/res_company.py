@@ -38,8 +38,8 @@ class ResCompany(models.Model):
     )
     billing_reminder_from = fields.Date(
         string="Only what is due from",
-        help="What was due before this day is not reminded by itself. Empty: each invoice gets the highest level that it "
-        "has reached, however old it is.",
+        help="What was due before this day is not reminded by itself. Empty: each invoice gets the highest level that "
+        "it has reached, however old it is.",
     )
     billing_reminder_minimum = fields.Monetary(
         string="Smallest amount reminded",

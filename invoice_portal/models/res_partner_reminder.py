@@ -110,8 +110,9 @@ class ResPartner(models.Model):
     @api.private
     def _billing_reminder_set_pause(self, until, reason):
         self.write({"billing_reminder_paused_until": until, "billing_reminder_pause_reason": reason})
+        day = format_date(self.env, until)
         note = (
-            self.env._("Reminders are paused until %(day)s: %(reason)s", day=format_date(self.env, until), reason=reason)
+            self.env._("Reminders are paused until %(day)s: %(reason)s", day=day, reason=reason)
             if until
             else self.env._("Reminders go on.")
         )

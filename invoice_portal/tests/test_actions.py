@@ -40,6 +40,12 @@ class TestActions(GuardedActionsMixin, CardCommon):
         paid = self._finalized(self._new_charge("Paid"))
         payment = self._pay(paid, 10)
         payments = env["billing.payments"].browse(paid.action_billing_payments()["res_id"])
+        level = env["billing.reminder.level"].search([], limit=1)
+        reminder = (
+            env["billing.reminder"]
+            .sudo()
+            .create({"move_id": invoice.id, "level_id": level.id, "date": "2026-01-01", "mail_id": mail.id})
+        )
         return {
             "account.move": invoice,
             "account.payment": payment,
@@ -60,6 +66,14 @@ class TestActions(GuardedActionsMixin, CardCommon):
             "billing.generate": env["billing.generate"].create({"partner_id": self.client.id, "until": "2026-01-01"}),
             "billing.mail.batch": batch,
             "billing.mail.recipient": recipient,
+            "billing.reminder": reminder,
+            "billing.reminder.due": env["billing.reminder.due"].create(
+                {"move_id": invoice.id, "company_id": self.company.id}
+            ),
+            "billing.reminder.pause": env["billing.reminder.pause"].create(
+                {"move_ids": [Command.set(invoice.ids)], "reason": "Agreed"}
+            ),
+            "billing.reminder.send": env["billing.reminder.send"].create({"move_ids": [Command.set(invoice.ids)]}),
             "billing.run": run,
             "billing.run.client": client,
             "billing.send": env["billing.send"].create({"move_ids": [Command.set(invoice.ids)]}),

@@ -75,5 +75,14 @@ class TestDemo(BillingCommon):
         self.assertEqual(count(), before)
         self.assertEqual(self.charges.mapped("state"), states)
 
+    def test_some_were_reminded_and_more_is_due(self):
+        reminders = self.env["billing.reminder"].search([("move_id", "in", self.invoices.ids)])
+        self.assertEqual(set(reminders.mapped("state")), {"sent"})
+        letters, left_out = self.env["billing.reminder"]._due_letters(self.company)
+        self.assertTrue(letters)
+        self.assertTrue(left_out)
+
     def test_nobody_gets_a_mail(self):
         self.assertFalse(self.env["mail.mail"].search([("state", "=", "outgoing")]))
+        self.assertFalse(self.env["billing.mail"].search([("state", "!=", "done")]))
+        self.assertFalse(self.company.billing_reminders)

@@ -54,6 +54,8 @@ OPEN_FIELDS = {
     "billing_email_custom",
     "billing_email_to",
     "billing_note_typed",
+    "billing_reminder_pause_reason",
+    "billing_reminder_paused_until",
     "billing_run_client_id",
     "billing_terms_typed",
     "checked",

@@ -115,3 +115,13 @@ class TestPaidByHand(PaymentCommon, HttpCase):
         payment = self._credit(70)
         self.start_tour("/odoo", "billing_payment_allocate", login=self.biller.login)
         self.assertEqual((first.billing_balance, second.billing_balance, payment.billing_open), (55, 50, 25))
+class TestReminderTour(SendCommon, HttpCase):
+    def test_a_reminder_and_its_pause(self):
+        draft = self._draft(self._new_charge("Hosting", 100))
+        week_ago = fields.Date.subtract(fields.Date.today(), days=5)
+        draft.write({"invoice_date": week_ago, "invoice_payment_term_id": False, "invoice_date_due": week_ago})
+        draft._billing_finalize()
+        self.start_tour("/odoo", "billing_reminder_and_pause", login=self.biller.login)
+        self.assertEqual([taken["to"] for taken in self.sink.messages], [[self.client.email]])
+        self.assertEqual(draft.billing_reminder_ids.mapped("state"), ["sent"])
+        self.assertFalse(draft.billing_reminder_paused_until)

@@ -11,7 +11,7 @@ class BillingReminderDue(models.TransientModel):
 
     move_id = fields.Many2one("account.move", string="Invoice", readonly=True)
     partner_id = fields.Many2one("res.partner", string="Client", readonly=True)
-    level_id = fields.Many2one("billing.reminder.level", string="Level", readonly=True)
+    level_id = fields.Many2one("billing.reminder.level", readonly=True)
     company_id = fields.Many2one("res.company", readonly=True)
     currency_id = fields.Many2one("res.currency", readonly=True)
     date_due = fields.Date(string="Due Date", readonly=True)

@@ -13,7 +13,6 @@ class BillingReminderPause(models.TransientModel):
     partner_ids = fields.Many2many("res.partner", string="Clients", readonly=True)
     what = fields.Char(compute="_compute_what")
     until = fields.Date(
-        string="Until",
         required=True,
         default=lambda self: fields.Date.add(fields.Date.context_today(self), days=14),
         help="The last day without reminders.",

@@ -12,6 +12,8 @@ class BillingReminderSend(models.TransientModel):
     _description = "Send Reminders Now"
 
     move_ids = fields.Many2many("account.move", string="Invoices", readonly=True)
+    # What was asked about: `{invoice id: level id}`.
+    asked = fields.Json(readonly=True)
     summary = fields.Html(compute="_compute_summary", sanitize=False)
     letter_count = fields.Integer(compute="_compute_summary")
     preview = fields.Html(compute="_compute_preview", sanitize=False)
@@ -27,10 +29,14 @@ class BillingReminderSend(models.TransientModel):
         if not moves:
             raise UserError(self.env._("Nothing is overdue."))
         wizard = self.create({"move_ids": [Command.set(moves.ids)]})
+        wizard.asked = wizard._in_short(wizard._plan()[0])
         return wizard._get_records_action(name=self.env._("Send Reminder Now"), target="new")
 
     def _plan(self):
         return self.env["billing.reminder"]._plan(self.move_ids, asked=True)
+
+    def _in_short(self, letters):
+        return {str(item.move.id): item.level.id for letter in letters for item in letter.items}
 
     @api.depends("move_ids")
     def _compute_addresses(self):
@@ -107,6 +113,9 @@ class BillingReminderSend(models.TransientModel):
         if not letters:
             reasons = [f"{item.move.display_name}: {reason}" for item, reason in left_out.items()]
             raise UserError("\n".join(reasons) or self.env._("There is nothing to say."))
+        if self._in_short(letters) != self.asked:
+            # A second click, or somebody else's: the next level was never asked about.
+            raise UserError(self.env._("This has changed since you were asked. Close the question and look again."))
         self.env["billing.reminder"]._say(letters)._send_after_commit()
         return {
             "type": "ir.actions.client",
