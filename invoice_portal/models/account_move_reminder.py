@@ -211,7 +211,8 @@ class AccountMove(models.Model):
         facts = self._billing_reminder_facts()
         moves = self.browse([*facts["invoices"], *facts["upcoming"]]) or self
         if len(moves) == 1:
-            return moves.name
+            # Of a draft, in the preview of a template, there is none.
+            return moves.name or ""
         return self.env._("%(number)s and %(count)s more", number=moves[0].name, count=len(moves) - 1)
 
     def _billing_reminder_total(self):
@@ -253,7 +254,7 @@ class AccountMove(models.Model):
     def _billing_reminder_how_to_pay(self):
         """Where to pay: on the portal or, where the invoices name an account, by transfer."""
         facts = self._billing_reminder_facts()
-        moves = self.browse([*facts["invoices"], *facts["upcoming"]]) or self
+        moves = self.browse([*facts["invoices"], *facts["upcoming"]])
         return self.env["ir.qweb"]._render(
             "invoice_portal.reminder_how_to_pay",
             {

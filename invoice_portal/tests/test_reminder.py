@@ -226,6 +226,18 @@ class TestReminderMail(ReminderCommon):
         self.assertIn("1.234,50", self._body())
         self.assertIn("01.03.2026", self._body())
 
+    def test_odoo_may_try_the_texts_on_any_entry(self):
+        """It does whenever one is written, also when the addon is installed."""
+        draft = self._draft(self._new_charge())
+        entries = draft | self._invoice() | draft.sudo().create([{"move_type": "entry"}, {"move_type": "in_invoice"}])
+        levels = (self.notice | self.first | self.second | self.last).with_context(active_test=False)
+        for template in levels.template_id:
+            for entry in entries:
+                for field in ("subject", "body_html"):
+                    text = template._render_field(field, entry.ids, options={"post_process": True})[entry.id]
+                    self.assertTrue(text)
+        self.assertFalse(draft.sudo().access_token)
+
     def test_how_to_pay(self):
         invoice = self._invoice()
         bank = (

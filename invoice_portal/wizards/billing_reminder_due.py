@@ -35,7 +35,7 @@ class BillingReminderDue(models.TransientModel):
         name = action["name"]
         if not any(self.env.companies.mapped("billing_reminders")):
             name = self.env._("%s (sending is turned off in the settings)", name)
-        return dict(action, name=name, domain=[("id", "in", found.ids)])
+        return dict(action, name=name, display_name=name, domain=[("id", "in", found.ids)])
 
     @api.model
     def _prepare(self, item, letter=None, reason=None):

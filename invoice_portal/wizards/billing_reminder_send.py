@@ -16,7 +16,8 @@ class BillingReminderSend(models.TransientModel):
     asked = fields.Json(readonly=True)
     summary = fields.Html(compute="_compute_summary", sanitize=False)
     letter_count = fields.Integer(compute="_compute_summary")
-    preview = fields.Html(compute="_compute_preview", sanitize=False)
+    # Made when the question is asked, as it may give invoices their link: reading it writes nothing.
+    preview = fields.Html(readonly=True, sanitize=False)
     # Typed only where there is one mail.
     to = fields.Char(compute="_compute_addresses", store=True, readonly=False)
     cc = fields.Char(compute="_compute_addresses", store=True, readonly=False)
@@ -29,7 +30,8 @@ class BillingReminderSend(models.TransientModel):
         if not moves:
             raise UserError(self.env._("Nothing is overdue."))
         wizard = self.create({"move_ids": [Command.set(moves.ids)]})
-        wizard.asked = wizard._in_short(wizard._plan()[0])
+        letters, _left_out = wizard._plan()
+        wizard.write({"asked": wizard._in_short(letters), "preview": wizard._render_preview(letters)})
         return wizard._get_records_action(name=self.env._("Send Reminder Now"), target="new")
 
     def _plan(self):
@@ -72,22 +74,17 @@ class BillingReminderSend(models.TransientModel):
     def _costs(self, item):
         return self.env["billing.reminder"]._costs(item.move, item.level, item.standing)
 
-    @api.depends("move_ids")
-    def _compute_preview(self):
-        Reminder = self.env["billing.reminder"]
-        for wizard in self:
-            letters, _left_out = wizard._plan()
-            if not letters:
-                wizard.preview = False
-                continue
-            letter = letters[0]
-            facts = Reminder._facts(
-                {item.move: item.standing for item in letter.items}, [wizard._costs(item) for item in letter.items]
-            )
-            text = Reminder._write_text(letter.first.move, letter.first.level, facts)
-            wizard.preview = self.env["billing.mail"]._render_in_layout(
-                letter.first.move, text["body"], text["lang"], with_button=False
-            )
+    def _render_preview(self, letters):
+        """The first of the mails as it will arrive."""
+        if not letters:
+            return False
+        Reminder, letter = self.env["billing.reminder"], letters[0]
+        facts = Reminder._facts(
+            {item.move: item.standing for item in letter.items}, [self._costs(item) for item in letter.items]
+        )
+        move = letter.first.move
+        text = Reminder._write_text(move, letter.first.level, facts)
+        return self.env["billing.mail"]._render_in_layout(move, text["body"], text["lang"], with_button=False)
 
     def _addressed(self, letters):
         """The same letters, to the addresses that were typed."""
