@@ -162,7 +162,8 @@ class AccountMove(models.Model):
             return self.env._("In dispute: its payment is blocked")
         if self.no_followup:
             return self.env._("Excluded from follow-ups in Accounting")
-        if under_way := self._billing_transactions_under_way_sudo():
+        # Elevated to read payments. Read for all invoices at once; only those that have any are looked at closer.
+        if self.sudo().transaction_ids and (under_way := self._billing_transactions_under_way_sudo()):
             return self.env._("A payment is under way (%s)", under_way[0].reference)
         return self._billing_reminder_pause() or False
 
