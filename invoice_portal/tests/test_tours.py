@@ -115,6 +115,9 @@ class TestPaidByHand(PaymentCommon, HttpCase):
         payment = self._credit(70)
         self.start_tour("/odoo", "billing_payment_allocate", login=self.biller.login)
         self.assertEqual((first.billing_balance, second.billing_balance, payment.billing_open), (55, 50, 25))
+
+
+@tagged("post_install", "-at_install")
 class TestReminderTour(SendCommon, HttpCase):
     def test_a_reminder_and_its_pause(self):
         draft = self._draft(self._new_charge("Hosting", 100))
