@@ -68,16 +68,6 @@ class AccountMove(models.Model):
     # -- may it be charged --------------------------------------------------------------------------------------------
 
     @api.private
-    def _billing_payments_under_way_sudo(self, beside=None):
-        """Payments of these invoices whose outcome is open. Elevated to read what only staff may."""
-        Transaction = self.env["payment.transaction"].sudo()
-        return Transaction.search(
-            Domain("invoice_ids", "in", self.ids)
-            & Domain("id", "not in", beside.ids if beside else [])
-            & Transaction._get_billing_under_way_domain(),
-        )
-
-    @api.private
     def _billing_why_not_charge(self, amount, currency, beside=None):
         """Why these invoices cannot be paid online by this amount now, in words for client and staff, or nothing."""
         for move in self:
@@ -93,7 +83,7 @@ class AccountMove(models.Model):
         # What is no number compares to nothing.
         if not 0 < (amount or 0) < MOST or currency.is_zero(amount):
             return self.env._("Type an amount above zero.")
-        if under_way := self._billing_payments_under_way_sudo(beside)[:1]:
+        if under_way := self._billing_transactions_under_way_sudo(beside)[:1]:
             return self.env._(
                 "A payment of %(amount)s (%(reference)s) is under way. As long as its outcome is open, no other can be "
                 "made: that keeps you from paying twice.",
@@ -150,11 +140,8 @@ class AccountMove(models.Model):
         )
         self.invalidate_recordset(["billing_last_attempt_on"])
 
-    def _billing_transactions_under_way_sudo(self):
-        return super()._billing_transactions_under_way_sudo() | self._billing_payments_under_way_sudo()
-
     def _has_to_be_paid(self):
-        return super()._has_to_be_paid() and not self._billing_payments_under_way_sudo()
+        return super()._has_to_be_paid() and not self._billing_transactions_under_way_sudo()
 
     # -- the saved card -----------------------------------------------------------------------------------------------
 
@@ -177,7 +164,7 @@ class AccountMove(models.Model):
         cards = charged._billing_cards_sudo()
         for move in charged:
             move.billing_card_id = cards.get(move, self.env["payment.token"]).sudo(False)[:1]
-            move.billing_card_ready = bool(move.billing_card_id) and not move._billing_payments_under_way_sudo()
+            move.billing_card_ready = bool(move.billing_card_id) and not move._billing_transactions_under_way_sudo()
 
     @api.private
     def _billing_cards_sudo(self):
@@ -354,7 +341,7 @@ class AccountMove(models.Model):
         if not card or self.state != "posted" or self.currency_id.compare_amounts(amount, 0) <= 0:
             self.billing_autopay_date = False
             return
-        if self._billing_payments_under_way_sudo():
+        if self._billing_transactions_under_way_sudo():
             # Its outcome decides: this is planned anew when that is known.
             self.billing_autopay_date = False
             return

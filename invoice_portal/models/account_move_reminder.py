@@ -165,6 +165,8 @@ class AccountMove(models.Model):
         # Elevated to read payments. Read for all invoices at once; only those that have any are looked at closer.
         if self.sudo().transaction_ids and (under_way := self._billing_transactions_under_way_sudo()):
             return self.env._("A payment is under way (%s)", under_way[0].reference)
+        if self.billing_autopay_date:
+            return self.env._("The card is charged on %s", format_date(self.env, self.billing_autopay_date))
         return self._billing_reminder_pause() or False
 
     def _billing_reminder_pause(self):

@@ -2,10 +2,8 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Domain
 from odoo.tools import SQL
-
-# A payment in one of these states may still take, or have taken, the client's money.
-UNDER_WAY = ("pending", "authorized")
 
 
 class AccountMove(models.Model):
@@ -56,10 +54,17 @@ class AccountMove(models.Model):
             )
         return None
 
-    def _billing_transactions_under_way_sudo(self):
-        """Card payments whose outcome is open. Elevated to read transactions, which billing staff may not."""
-        return self.sudo().transaction_ids.filtered(
-            lambda tx: tx.state in UNDER_WAY and tx.provider_code not in ("none", "custom")
+    @api.private
+    def _billing_transactions_under_way_sudo(self, beside=None):
+        """Payments of these invoices that may still take money, or took it and are not booked.
+
+        Elevated to read transactions, which not all who bill or pay may.
+        """
+        Transaction = self.env["payment.transaction"].sudo()
+        return Transaction.search(
+            Domain("invoice_ids", "in", self.ids)
+            & Domain("id", "not in", beside.ids if beside else [])
+            & Transaction._get_billing_under_way_domain()
         )
 
     def _billing_transactions_begun_sudo(self):

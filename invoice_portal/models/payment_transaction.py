@@ -11,10 +11,11 @@ from odoo.fields import Domain
 
 from ..tools import outside
 from .account_move_status import SALE_TYPES
-from .account_move_void import UNDER_WAY
 
 _logger = logging.getLogger(__name__)
 
+# A payment in one of these states may still take, or have taken, the client's money.
+UNDER_WAY = ("pending", "authorized")
 # Answers of a provider's server after which the money may have been taken all the same.
 DOUBTFUL_STATUS = (408, 409, 425)
 # A payment that a client began on the provider's page or form, and may be about to confirm.
