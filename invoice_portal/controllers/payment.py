@@ -14,7 +14,7 @@ class BillingPaymentPortal(PaymentPortal):
         and the form would hand out the draft's own token.
         """
         invoice = request.env["account.move"].sudo().browse(self._cast_as_int(invoice_id)).exists()
-        if invoice and invoice._billing_hidden_from_clients() and not request.env.user._is_internal():
+        if invoice and invoice._billing_hidden_from(request.env.user):
             raise request.not_found()
         return super().payment_pay(*args, invoice_id=invoice_id, **kwargs)
 

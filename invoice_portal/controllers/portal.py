@@ -12,10 +12,6 @@ class BillingPortal(CustomerPortal):
         page, its PDF, nor a payment form.
         """
         document = super()._document_check_access(model_name, document_id, access_token)
-        if (
-            model_name == "account.move"
-            and document._billing_hidden_from_clients()
-            and not request.env.user._is_internal()
-        ):
+        if model_name == "account.move" and document._billing_hidden_from(request.env.user):
             raise AccessError(request.env._("This invoice is not available yet."))
         return document

@@ -268,11 +268,20 @@ class AccountMove(models.Model):
         self.ensure_one()
         return self.state != "posted" and self.is_sale_document(include_receipts=True)
 
+    @api.private
+    def _billing_hidden_from(self, user):
+        """Whether its link opens nothing for this user: a draft is for those who read drafts in the back office, and
+        an employee without accounting rights, who was handed the link, is none of them.
+        """
+        return self._billing_hidden_from_clients() and not (
+            user._is_internal() and self.with_user(user).has_access("read")
+        )
+
     @api.model
     def _get_thread_with_access(self, thread_id, **kwargs):
         """The conversation on a draft is not opened by its link either."""
         thread = super()._get_thread_with_access(thread_id, **kwargs)
-        if thread and thread.sudo()._billing_hidden_from_clients() and not self.env.user._is_internal():
+        if thread and thread.sudo()._billing_hidden_from(self.env.user):
             return self.browse()
         return thread
 

@@ -139,6 +139,30 @@ class TestDraftHidden(HiddenCommon):
                 with self.subTest(name, by=user and user.login):
                     self.assertHidden(self._open(PAGES[name], self.token))
 
+    def test_an_employee_without_accounting_rights_does_not_open_it_by_its_link(self):
+        employee = self._new_user("employee", "base.group_user")
+        self._payment_provider()
+        message = self.invoice.message_post(body="Zeppelin discount?", subtype_xmlid="mail.mt_comment")
+        self._log_in(employee)
+        for name, path in PAGES.items():
+            with self.subTest(name):
+                self.assertHidden(self._open(path, self.token))
+        for name, (route, params) in self._conversations(self.token, message).items():
+            with self.subTest(name):
+                self.assertHidden(self._json(route, **params))
+        self.assertNotIn(self.token, self._open(self._payment_link(self.invoice.amount_total)))
+        self.invoice._billing_finalize()
+        self.assertShown(self._open(PAGES["page"], self.token))
+
+    def test_staff_see_how_a_draft_will_look(self):
+        accountant = self._new_user("accountant", "account.group_account_invoice")
+        auditor = self._new_user("auditor", "account.group_account_readonly")
+        for user in (self.biller, accountant, auditor):
+            with self.subTest(by=user.login):
+                self._log_in(user)
+                for token in (None, self.token):
+                    self.assertShown(self._open(PAGES["print preview"], token))
+
     def test_the_list_of_invoices_and_its_counters_leave_a_draft_out(self):
         counters = ["invoice_count", "overdue_invoice_count"]
         self.invoice.invoice_date_due = "2020-01-01"
