@@ -223,6 +223,25 @@ class TestSendAddresses(SendCommon):
             draft.action_send_and_print()
         with self.assertRaises(UserError):
             draft._billing_queue_mails()
+    def test_the_dialog_stays_and_names_a_wrong_address(self):
+        form = self._dialog(self._finalized())
+        form.billing_to = "nobody at all"
+        wizard = form.save()
+        action = wizard.with_context(billing_dialog=True).action_send_and_print()
+        self.assertEqual((action["res_model"], action["res_id"]), (wizard._name, wizard.id))
+        self.assertIn("nobody at all", wizard.billing_problem)
+        self.assertFalse(self.sink.messages)
+
+    def test_which_document_is_asked_where_there_is_a_choice(self):
+        invoice = self._finalized()
+        self.assertFalse(self._dialog(invoice).display_pdf_report_id)
+        ours = self.env.ref("invoice_portal.action_report_invoice").sudo()
+        own = ours.copy({"name": "Own letterhead"})
+        self.assertTrue(self._dialog(invoice).display_pdf_report_id)
+        own.unlink()
+        self.client.sudo().invoice_template_pdf_report_id = self.env.ref("account.account_invoices")
+        self.assertTrue(self._dialog(invoice).display_pdf_report_id)
+
         self.assertFalse(self.sink.messages)
 
 
@@ -455,10 +474,12 @@ class TestSendMany(SendCommon):
         ready = self._finalized(self._new_charge("One")) | self._finalized(
             self._new_charge("Two", partner_id=self.other_client.id)
         )
-        wizard = self._confirm(ready | sent | mute | draft)
-        for words in ("Not finalized", "Silent", "no address", "sent before"):
+        wizard = self._confirm(ready | sent | mute | draft | cancelled)
+        for words in ("Silent", "no address", "sent before"):
             self.assertIn(words, wizard.summary)
         self.assertEqual(wizard.ready_count, 2)
+        cancelled = self._draft(self._new_charge("Dropped"))
+        cancelled.button_cancel()
         batch = self.env["billing.mail.batch"].browse(wizard.action_confirm()["res_id"])
         self.assertFalse(self.sink.messages, "nothing before the background job")
         self.assertEqual((batch.state, batch.count_total, batch.count_pending), ("running", 2, 2))
@@ -470,6 +491,8 @@ class TestSendMany(SendCommon):
         self.assertEqual((batch.state, batch.count_done, batch.progress), ("done", 2, 100))
         for taken in self.sink.messages:
             self.assertEqual(len(list(taken["message"].iter_attachments())), 1)
+        left_out = wizard._sort_out()[2]
+        self.assertEqual((left_out["Not finalized"], left_out["Cancelled"]), (draft, cancelled))
 
         again = self._confirm(ready)
         self.assertEqual(again.ready_count, 0)

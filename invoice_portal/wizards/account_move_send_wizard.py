@@ -2,6 +2,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
+from ..models.account_move_document import ODOO_REPORT
 from ..models.account_move_mail import LINES
 
 
@@ -88,6 +89,15 @@ class AccountMoveSendWizard(models.TransientModel):
                 else False
             )
 
+    def _compute_display_pdf_report_id(self):
+        """No question where the answer is our document, and nobody made another one than Odoo's."""
+        result = super()._compute_display_pdf_report_id()
+        for wizard in self.filtered("display_pdf_report_id"):
+            ours = wizard.move_id._billing_document_report()
+            others = wizard.available_pdf_report_ids._origin - ours - self.env.ref(ODOO_REPORT)
+            wizard.display_pdf_report_id = bool(others) or wizard.pdf_report_id._origin != ours
+        return result
+
     def _get_sending_settings(self):
         return {**super()._get_sending_settings(), "billing_addresses": self._billing_typed()}
 
@@ -95,6 +105,9 @@ class AccountMoveSendWizard(models.TransientModel):
         """Back to the addresses of the project or client."""
         self.ensure_one()
         self.billing_address_mode = "default"
+        return self._billing_reopen()
+
+    def _billing_reopen(self):
         return dict(self._get_records_action(target="new"), name=self.env._("Send Invoice"), context=self.env.context)
 
     def action_billing_preview_pdf(self):
@@ -105,6 +118,9 @@ class AccountMoveSendWizard(models.TransientModel):
     def action_send_and_print(self, allow_fallback_pdf=False):
         self.ensure_one()
         if self.billing_problem:
+            # The dialog names it beside the addresses, where it can be mended at once.
+            if self.env.context.get("billing_dialog"):
+                return self._billing_reopen()
             raise UserError(self.billing_problem)
         if "email" in (self.sending_methods or []):
             self._billing_keep_addresses()

@@ -52,8 +52,10 @@ class BillingSend(models.TransientModel):
         return (ready | sent if self.again else ready), sent, left_out
 
     def _why_left_out(self, move, labels):
-        if move.billing_status in ("draft", "cancelled"):
+        if move.billing_status == "draft":
             return self.env._("Not finalized")
+        if move.billing_status == "cancelled":
+            return self.env._("Cancelled")
         if move.billing_status == "void":
             return self.env._("Void")
         if reason := move._billing_why_not("sent"):
