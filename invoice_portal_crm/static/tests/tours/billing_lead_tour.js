@@ -24,8 +24,11 @@ registry.category("web_tour.tours").add("billing_lead_invoice", {
             run: "click",
         },
         {content: "It follows", trigger: "div[name=expected_revenue]:contains('320.00')"},
-        {content: "The invoices of the opportunity", trigger: ".nav-link:contains('Invoices')", run: "click"},
-        {content: "Create one", trigger: "button[name=action_billing_create_invoice]", run: "click"},
+        {
+            content: "Create an invoice, from whatever tab",
+            trigger: ".o_form_statusbar button[name=action_billing_create_invoice]",
+            run: "click",
+        },
         {
             content: "The dialog says what is created",
             trigger: ".modal:contains('Fresh Ltd'):contains('will be created')",
@@ -37,7 +40,7 @@ registry.category("web_tour.tours").add("billing_lead_invoice", {
         {content: "Back to the opportunity", trigger: ".o_breadcrumb a:contains('Website')", run: "click"},
         {content: "Its invoices", trigger: ".nav-link:contains('Invoices')", run: "click"},
         {content: "The draft is there", trigger: "div[name=billing_invoice_ids] .o_data_row:contains('Draft')"},
-        {content: "A second click", trigger: "button[name=action_billing_create_invoice]", run: "click"},
+        {content: "A second click", trigger: ".tab-pane button[name=action_billing_create_invoice]", run: "click"},
         {content: "Bills nothing again", trigger: ".modal:contains('To bill more, add a product')"},
         {content: "And offers nothing", trigger: ".modal footer:not(:has(button[name=action_confirm]:visible))"},
         {content: "Leave", trigger: ".modal footer button:contains('Close'):visible", run: "click"},
