@@ -2,6 +2,8 @@ import logging
 import smtplib
 from datetime import timedelta
 
+import lxml.html
+from markupsafe import Markup
 from psycopg2 import OperationalError, errors
 
 from odoo import SUPERUSER_ID, api, fields, models, modules
@@ -11,7 +13,7 @@ from odoo.modules.registry import Registry
 from odoo.tools import SQL
 from odoo.tools.mail import generate_tracking_message_id
 
-from ..tools import addresses
+from ..tools import addresses, pdf
 from ..tools.smtp import is_temporary
 
 _logger = logging.getLogger(__name__)
@@ -287,7 +289,7 @@ class BillingMail(models.Model):
             # The header becomes part of the envelope and is taken off the message.
             "headers": repr({"Bcc": bcc}) if bcc else False,
             "subject": self.subject,
-            "body": self.body,
+            "body": self._body_to_keep(),
             "body_html": self._render_layout(),
             "message_id": self.message_id,
             "attachment_ids": [Command.set(self.attachment_ids.ids)],
@@ -300,6 +302,15 @@ class BillingMail(models.Model):
             "is_notification": True,
             "auto_delete": True,
         }
+
+    def _body_to_keep(self):
+        """What stays in the conversation, which clients read on the portal: there nobody asks them before a picture is
+        loaded from elsewhere, as mail programs do."""
+        if not self.body:
+            return self.body
+        root = lxml.html.fragment_fromstring(self.body, create_parent="div")
+        own = self.env["ir.actions.report"]._billing_document_image_address
+        return Markup(lxml.html.tostring(pdf.without_remote_images(root, own), encoding="unicode"))  # noqa: S704
 
     def _render_layout(self):
         self.ensure_one()

@@ -23,6 +23,7 @@ PAGE = Markup(
     '<style>{styles}</style></head><body class="{engine}">{body}</body></html>'
 )
 ACCENT = "#17566f"
+ARTICLES = "//div[contains(concat(' ', normalize-space(@class), ' '), ' article ')]"
 # In the context: the engine that renders now.
 ENGINE = "billing_pdf_engine"
 # In the context: whatever is rendered now is to become part of a document of ours.
@@ -129,6 +130,22 @@ class IrActionsReport(models.Model):
                 values["billing_styles"] = Markup(report._billing_document_styles("browser", company))  # noqa: S704
         return values
 
+    def _render_qweb_html(self, report_ref, docids, data=None):
+        """On the page, too, an invoice loads nothing from elsewhere: it is the client's browser that would tell."""
+        html, kind = super()._render_qweb_html(report_ref, docids, data=data)
+        report = self._get_report(report_ref)
+        ours_or_odoos = report.is_billing_document or self._is_invoice_report(report_ref)
+        if (data or {}).get("report_type") == "pdf" or not ours_or_odoos:
+            return html, kind
+        root = lxml.html.document_fromstring(html, parser=lxml.html.HTMLParser(encoding="utf-8"))
+        if report.is_billing_document:
+            for article in root.xpath(ARTICLES):
+                pdf.self_contained(article, self._billing_document_image_address)
+        else:
+            for main in root.iter("main"):
+                pdf.without_remote_images(main, self._billing_document_image_address)
+        return lxml.html.tostring(root, encoding="utf-8", doctype="<!DOCTYPE html>"), kind
+
     @api.model
     def _billing_document_slips(self):
         """How other addons' payment slips come on our documents: on the last page, or "alone" on one, or not at all.
@@ -144,7 +161,7 @@ class IrActionsReport(models.Model):
             return super()._prepare_html(html, report_model=report_model)
         root = lxml.html.fromstring(html, parser=lxml.html.HTMLParser(encoding="utf-8"))
         pages, ids = [], []
-        for article in root.xpath("//div[contains(concat(' ', normalize-space(@class), ' '), ' article ')]"):
+        for article in root.xpath(ARTICLES):
             pages.append(self._billing_document_page(article))
             ids.append(int(article.get("data-oe-id", 0)) if article.get("data-oe-model") == report_model else None)
         return pages, ids, None, None, {"billing_document": True}
@@ -226,3 +243,10 @@ class IrActionsReport(models.Model):
             if attachment and attachment.has_access("read") and attachment.mimetype in pdf.IMAGE_TYPES.values():
                 return attachment.raw, attachment.mimetype
         return None
+
+    def _billing_document_image_address(self, url):
+        """The address where a browser finds an image of ours, or nothing. It asks by itself who may see it."""
+        path = pdf.own_path(url, self.get_base_url())
+        # Elevated for nothing but this: an attachment can be the address of a picture elsewhere.
+        attachment = self.env["ir.attachment"].sudo().browse(pdf.attachment_id(path) if path else None).exists()
+        return url if path and attachment.type != "url" else None

@@ -17,6 +17,7 @@ from odoo.addons.base.models import ir_actions_report as odoo_report
 from ..models import ir_actions_report as our_report
 from ..tools import pdf
 from .common import BillingCommon
+from .test_pdf import PIXEL
 
 REPORT = "invoice_portal.report_invoice"
 
@@ -401,6 +402,36 @@ class TestDocument(DocumentCommon):
             self.assertNotIn("127.0.0.1", page)
         self._engine("weasyprint")
         self.assertShown(self._text(invoice), "Terms")
+
+    def test_the_page_loads_nothing_from_elsewhere_either(self):
+        """In the client's browser a picture would tell somebody that the invoice is being read."""
+        files = self.env["ir.attachment"].sudo()
+        own = files.create({"name": "stamp.png", "raw": PIXEL, "res_model": "account.move"})
+        linked = files.create({"name": "x.png", "type": "url", "url": "https://evil.example/x.png"})
+        pixel = pdf.data_uri(PIXEL, "image/png")
+        text = (
+            f'<p>Hello <img src="https://evil.example/a.png"/><img src="//evil.example/b.png"/>'
+            f'<img src="{pixel}" srcset="https://evil.example/d.png 2x"/>'
+            f'<img src="/web/image/{own.id}/stamp.png"/><img src="/web/image/{linked.id}"/></p>'
+            f'<p style="background-image: url(https://evil.example/e.png)">World</p>'
+            f'<table background="https://evil.example/f.png"><tr><td>Cell</td></tr></table>'
+        )
+        self.company.sudo().write({"terms_type": "plain"})
+        invoice = self._invoice(narration=text, billing_note=text)
+        invoice._billing_finalize()
+        for report in (REPORT, "account.report_invoice_with_payments", "account.report_invoice"):
+            with self.subTest(report):
+                html = (
+                    self.env["ir.actions.report"]
+                    ._render_qweb_html(report, invoice.ids, data={"report_type": "html"})[0]
+                    .decode()
+                )
+                self.assertEqual(html.count("Hello"), 2)
+                self.assertEqual(html.count("Cell"), 2)
+                self.assertNotIn("evil.example", html)
+                self.assertNotIn(f"/web/image/{linked.id}", html)
+                self.assertEqual(html.count(f"/web/image/{own.id}/stamp.png"), 2)
+                self.assertEqual(html.count(pixel), 2)
 
     def test_an_attached_image_shows_to_those_who_may_read_it(self):
         attachment = (

@@ -77,6 +77,7 @@ class TestSelfContained(BaseCase):
         for url in (
             "//evil.example/a",
             "/\\evil.example/a",
+            "/\t/evil.example/a",
             f"{base}.evil.example/a",
             "http://evil.example/a",
             "a.png",

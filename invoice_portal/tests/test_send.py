@@ -101,6 +101,18 @@ class TestSendHeaders(SendCommon):
         self.assertIn(f"/my/invoices/{invoice.id}?access_token={invoice.sudo().access_token}", body)
         self.assertIn(invoice.name, message["Subject"])
 
+    def test_the_conversation_loads_no_picture_from_elsewhere(self):
+        """The mail has it: there the client's mail program asks. The portal's page would just load it."""
+        invoice = self._finalized()
+        with self._dialog(invoice) as form:
+            form.body = '<p>Hello <img src="https://evil.example/x.png"/></p>'
+        form.record.action_send_and_print()
+        (taken,) = self.sink.messages
+        self.assertIn("evil.example", taken["message"].get_body(("html",)).get_content())
+        kept = invoice.message_ids.filtered(lambda message: "Hello" in (message.body or ""))
+        self.assertEqual(len(kept), 1)
+        self.assertNotIn("evil.example", kept.body)
+
     def test_bcc_is_not_in_what_the_client_reads_on_the_portal(self):
         invoice = self._finalized()
         self._send(invoice, to="ann@client.example", bcc="dora@secret.example")

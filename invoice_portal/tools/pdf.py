@@ -113,7 +113,8 @@ def self_contained(element, fetch=None):
     """Take out of this HTML, in place, all that would be loaded from somewhere, and put images in.
 
     :param element: an lxml element
-    :param fetch: `fetch(url)` returns `(bytes, mimetype)` of an image of ours, or nothing
+    :param fetch: `fetch(url)` returns an image of ours as `(bytes, mimetype)`, or its address where a browser is to
+        load it, or nothing
     """
     for node in list(element.iter()):
         if not isinstance(node.tag, str) or node.tag.lower().rpartition("}")[2].rpartition(":")[2] in LOADING:
@@ -137,6 +138,23 @@ def self_contained(element, fetch=None):
                 node.set("src", source)
             else:
                 _drop(node)
+    return element
+
+
+def without_remote_images(element, own):
+    """Take out of this HTML, in place, what a browser would load from elsewhere to show it: pictures, backgrounds.
+
+    Whoever serves them learns when, where and by whom the page is read.
+
+    :param own: `own(url)` tells the address of an image that may stay, or nothing
+    """
+    for node in [node for node in element.iter() if isinstance(node.tag, str)]:
+        for name in [name for name in node.attrib if name in ("background", "dynsrc", "lowsrc", "poster", "srcset")]:
+            del node.attrib[name]
+        if LOADING_STYLE.search(node.get("style", "")):
+            del node.attrib["style"]
+        if node.tag == "img" and not _image(node.get("src"), own):
+            _drop(node)
     return element
 
 
@@ -237,7 +255,7 @@ def _image(source, fetch):
     if IMAGE.match(source):
         return source
     found = source and fetch and fetch(source)
-    return data_uri(*found) if found else None
+    return data_uri(*found) if isinstance(found, tuple) else found or None
 
 
 def _drop(node):
@@ -321,6 +339,8 @@ def is_color(text):
 
 def own_path(url, base_url):
     """The path of an address on this server, or nothing."""
+    # As browsers do: `/<tab>/elsewhere` is another server.
+    url = re.sub(r"[\t\r\n]", "", url)
     if url.startswith(base_url.rstrip("/") + "/"):
         url = url[len(base_url.rstrip("/")) :]
     return url.partition("?")[0].partition("#")[0] if re.match(r"/[^/\\]", url) else None
