@@ -105,6 +105,8 @@ class AccountMove(models.Model):
 
     def _billing_document_lines(self):
         """The rows of the item table, and the overall discounts that stand among the totals instead."""
+        # Of all lines at once: asked for some, Odoo works it out for all and writes it on the others, one by one.
+        self.line_ids.mapped("parent_id")
         lines = self._get_move_lines_to_report()
         discounts = lines.filtered("billing_overall_discount")
         rows = []

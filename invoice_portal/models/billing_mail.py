@@ -319,7 +319,8 @@ class BillingMail(models.Model):
     @api.model
     def _render_in_layout(self, move, body, lang, with_button=True):
         """The mail as it arrives: company, text, signature, and a button to the invoice on the portal."""
-        move = move.with_context(lang=lang or self.env.lang)
+        # The link may need a token, which is written on the invoice and moves none of its amounts.
+        move = move.with_context(lang=lang or self.env.lang, skip_invoice_sync=True)
         return (
             self.env["mail.template"]
             .with_context(lang=lang or self.env.lang)
@@ -382,7 +383,8 @@ class BillingMail(models.Model):
             for move in moves:
                 move._billing_check_move("sent")
             self.env["account.move.send"].with_user(user)._generate_and_send_invoices(
-                moves.with_user(user),
+                # What sending notes on an invoice moves none of its amounts: Odoo need not work them out each time.
+                moves.with_user(user).with_context(skip_invoice_sync=True),
                 sending_methods=["email"],
                 billing_mails={mail.move_id.id: mail for mail in mails},
             )

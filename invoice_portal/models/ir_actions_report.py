@@ -171,7 +171,9 @@ class IrActionsReport(models.Model):
         engine = self.env.context.get(ENGINE) or "wkhtmltopdf"
         # WeasyPrint gets the style sheet beside the page, and keeps it for the next one.
         styles = "" if engine == "weasyprint" else self._billing_document_styles(engine, self.env.company)
-        if engine == "wkhtmltopdf":
+        if engine == "weasyprint":
+            pdf.simplify(article)
+        else:
             pdf.separate_runs(article)
         if engine == "wkhtmltopdf" and not _wkhtml().is_patched_qt:
             engine += " unpatched"

@@ -433,6 +433,15 @@ class TestDocument(DocumentCommon):
                 self.assertEqual(html.count(f"/web/image/{own.id}/stamp.png"), 2)
                 self.assertEqual(html.count(pixel), 2)
 
+    def test_a_document_writes_on_no_line(self):
+        invoice = self._invoice(lines=3)
+        invoice._billing_finalize()
+        self.env.flush_all()
+        self.env.invalidate_all()
+        with patch.object(self.env.registry["account.move.line"], "write") as write:
+            self._html(invoice)
+        write.assert_not_called()
+
     def test_an_attached_image_shows_to_those_who_may_read_it(self):
         attachment = (
             self.env["ir.attachment"].sudo().create({"name": "a.svg", "raw": b"<svg/>", "mimetype": "image/png"})

@@ -50,6 +50,50 @@ def cleaned(html, fetch=None):
     return lxml.html.tostring(pdf.self_contained(element, fetch), encoding="unicode")
 
 
+def simplified(html, direction="ltr"):
+    article = lxml.html.fromstring(f'<div dir="{direction}">{html}</div>')
+    pdf.simplify(article)
+    return lxml.html.tostring(article, encoding="unicode").partition(">")[2].removesuffix("</div>")
+
+
+@tagged("post_install", "-at_install")
+class TestSimplify(BaseCase):
+    def test_spans_that_say_nothing_go(self):
+        for html in (
+            '<td><span dir="ltr">5 h</span> a day</td>',
+            '<td><span dir="ltr" data-oe-type="monetary">$ <span class="oe_currency_value">5</span></span> a day</td>',
+        ):
+            with self.subTest(html):
+                table = f"<table><tr>{html}</tr></table>"
+                self.assertNotIn("span", simplified(table))
+                self.assertIn("5", simplified(table))
+                self.assertIn("a day", simplified(table))
+
+    def test_spans_that_say_something_stay(self):
+        for html in (
+            '<p><span style="color: red">x</span></p>',
+            '<p><span class="page-number"></span></p>',
+            '<p><span dir="rtl">x</span></p>',
+            '<p>שלום <span dir="ltr">5</span></p>',
+            '<p dir="rtl"><span dir="ltr">x</span></p>',
+        ):
+            with self.subTest(html):
+                self.assertEqual(simplified(html), html)
+        self.assertIn("span", simplified('<p><span dir="ltr">x</span></p>', direction="rtl"))
+
+    def test_blanks_between_blocks_go_and_those_between_words_stay(self):
+        html = "<table>\n <tbody>\n <tr>\n <td>\n <div>a</div>\n <p>b</p>\n </td>\n </tr>\n </tbody>\n </table>"
+        self.assertEqual(simplified(html), html.replace("\n ", ""))
+        for html in (
+            "<p><b>one</b> <i>two</i></p>",
+            "<div>one <p>two</p> three</div>",
+            '<div style="white-space: pre">\n<p>one</p>\n</div>',
+            "<pre><div>one</div>\n<div>two</div></pre>",
+        ):
+            with self.subTest(html):
+                self.assertEqual(simplified(html), html)
+
+
 @tagged("post_install", "-at_install")
 class TestSelfContained(BaseCase):
     def test_nothing_outside_is_left_to_load(self):

@@ -223,18 +223,6 @@ class TestSendAddresses(SendCommon):
         self.assertFalse(invoice.billing_mail_ids)
         self.assertEqual(invoice.billing_status, "finalized")
 
-    def test_wrong_defaults_are_refused_where_they_are_typed(self):
-        for record in (self.client, self.project):
-            for line in ("to", "cc", "bcc"):
-                with self.subTest(record=record, line=line), self.assertRaisesRegex(ValidationError, "x@"):
-                    record.sudo()[f"billing_email_{line}"] = "x@"
-
-    def test_a_draft_is_not_sent(self):
-        draft = self._draft(self._new_charge())
-        with self.assertRaises(UserError):
-            draft.action_send_and_print()
-        with self.assertRaises(UserError):
-            draft._billing_queue_mails()
     def test_the_dialog_stays_and_names_a_wrong_address(self):
         form = self._dialog(self._finalized())
         form.billing_to = "nobody at all"
@@ -254,6 +242,18 @@ class TestSendAddresses(SendCommon):
         self.client.sudo().invoice_template_pdf_report_id = self.env.ref("account.account_invoices")
         self.assertTrue(self._dialog(invoice).display_pdf_report_id)
 
+    def test_wrong_defaults_are_refused_where_they_are_typed(self):
+        for record in (self.client, self.project):
+            for line in ("to", "cc", "bcc"):
+                with self.subTest(record=record, line=line), self.assertRaisesRegex(ValidationError, "x@"):
+                    record.sudo()[f"billing_email_{line}"] = "x@"
+
+    def test_a_draft_is_not_sent(self):
+        draft = self._draft(self._new_charge())
+        with self.assertRaises(UserError):
+            draft.action_send_and_print()
+        with self.assertRaises(UserError):
+            draft._billing_queue_mails()
         self.assertFalse(self.sink.messages)
 
 
@@ -478,6 +478,8 @@ class TestSendMany(SendCommon):
 
     def test_in_the_background_with_what_is_left_out_and_why(self):
         draft = self._draft(self._new_charge("Draft"))
+        cancelled = self._draft(self._new_charge("Dropped"))
+        cancelled.button_cancel()
         silent = self._new_client("Silent", email=False)
         mute = self._finalized(self._new_charge("Mute", partner_id=silent.id))
         sent = self._finalized(self._new_charge("Sent"))
@@ -489,9 +491,9 @@ class TestSendMany(SendCommon):
         wizard = self._confirm(ready | sent | mute | draft | cancelled)
         for words in ("Silent", "no address", "sent before"):
             self.assertIn(words, wizard.summary)
+        left_out = wizard._sort_out()[2]
+        self.assertEqual((left_out["Not finalized"], left_out["Cancelled"]), (draft, cancelled))
         self.assertEqual(wizard.ready_count, 2)
-        cancelled = self._draft(self._new_charge("Dropped"))
-        cancelled.button_cancel()
         batch = self.env["billing.mail.batch"].browse(wizard.action_confirm()["res_id"])
         self.assertFalse(self.sink.messages, "nothing before the background job")
         self.assertEqual((batch.state, batch.count_total, batch.count_pending), ("running", 2, 2))
@@ -503,8 +505,6 @@ class TestSendMany(SendCommon):
         self.assertEqual((batch.state, batch.count_done, batch.progress), ("done", 2, 100))
         for taken in self.sink.messages:
             self.assertEqual(len(list(taken["message"].iter_attachments())), 1)
-        left_out = wizard._sort_out()[2]
-        self.assertEqual((left_out["Not finalized"], left_out["Cancelled"]), (draft, cancelled))
 
         again = self._confirm(ready)
         self.assertEqual(again.ready_count, 0)
@@ -512,6 +512,15 @@ class TestSendMany(SendCommon):
             again.action_confirm()
         again.again = True
         self.assertEqual(again.ready_count, 2)
+
+    def test_sending_works_no_amount_out_again(self):
+        """Each note on an invoice would make Odoo look through all its lines."""
+        invoice = self._finalized()
+        invoice._billing_queue_mails()
+        with patch.object(self.env.registry["account.move"], "_sync_dynamic_line") as sync:
+            self._run_job()
+        sync.assert_not_called()
+        self.assertEqual(invoice.billing_status, "sent")
 
     @mute_logger("odoo.addons.invoice_portal.models.billing_mail", *QUIET)
     def test_one_that_fails_does_not_stop_the_others(self):
