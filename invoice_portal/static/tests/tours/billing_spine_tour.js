@@ -74,5 +74,6 @@ tours.add("billing_case_price", {
         {content: "It is done", trigger: ".o-dropdown--menu .o-dropdown-item:contains('Done')", run: "click"},
         {content: "Save", trigger: ".o_form_button_save", run: "click"},
         {content: "It is to bill", trigger: "div[name=billing_state]:contains('To Bill')"},
+        {content: "And how", trigger: ".tab-pane p:contains('open charge now'):visible"},
     ],
 });
