@@ -2,7 +2,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_date
 
-from .account_move_void import UNDER_WAY
+from .payment_transaction import UNDER_WAY
 
 CONFIRMED = ("in_process", "paid")
 
