@@ -6,6 +6,7 @@ from . import (
     account_move_compose,
     account_move_discount,
     account_move_document,
+    account_move_entry,
     account_move_line,
     account_move_line_allocate,
     account_move_line_package,

@@ -79,7 +79,9 @@ class AccountMove(models.Model):
             by_company.setdefault(key[0], []).append(key)
         drafts = {}
         for company, keys in by_company.items():
-            moves = self.with_company(company).create([self._prepare_billing_invoice(key, plan[key]) for key in keys])
+            moves = self.with_company(company)._billing_create_drafts(
+                [self._prepare_billing_invoice(key, plan[key]) for key in keys]
+            )
             drafts.update(zip(keys, moves, strict=True))
         return drafts
 

@@ -11,6 +11,7 @@ from . import (
     test_document,
     test_draft_hidden,
     test_ledger_walk,
+    test_entry,
     test_lock,
     test_merge,
     test_number,

@@ -34,6 +34,10 @@ class AccountMove(models.Model):
             vals["partner_id"] = lead._billing_contact().id
         return vals
 
+    @api.model
+    def _billing_foreseen_invoice_fields(self):
+        return super()._billing_foreseen_invoice_fields() | {"billing_lead_id", "invoice_user_id"}
+
     def _billing_lines_of_project(self):
         """What an opportunity sold is no project's, and stays where the project changes."""
         return super()._billing_lines_of_project().filtered(lambda line: not line.billing_charge_id.lead_id)
