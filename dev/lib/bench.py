@@ -29,6 +29,12 @@ class Side:
         self._populate()
         self._make_history()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.cr.close()
+
     def _populate(self):
         dice, env = random.Random(1), self.env
         company = env.company
@@ -155,7 +161,8 @@ class Side:
 
 def paired(ours, theirs, rounds):
     """Ours, theirs, ours, theirs …, after one round of each to warm up."""
-    ours.round(), theirs.round()
+    ours.round()
+    theirs.round()
     return [(ours.round(), theirs.round()) for _number in range(rounds)]
 
 
@@ -184,6 +191,13 @@ def show(rows):
             f"{f'{low:.3f} … {high:.3f}':15}{row['ours_cpu_ms']:9.1f}{row['odoo_cpu_ms']:9.1f}"
             f"{row['ratio_cpu_ms']:7.3f}   {row['ours_queries']:7.1f}{row['odoo_queries']:6.1f}"
         )
+
+
+def show_profile(side):
+    side.round()
+    profile = cProfile.Profile()
+    profile.runcall(side.round)
+    pstats.Stats(profile).sort_stats("cumtime").print_stats(100)
 
 
 def growth(ours):
@@ -228,28 +242,25 @@ def main():
     parser.add_argument("--clients", type=int, default=300)
     parser.add_argument("--lines", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", default="bench.json")
+    parser.add_argument("--json", required=True)
     parser.add_argument("--profile", choices=["ours", "odoo"])
     parser.add_argument("--growth", action="store_true")
     options = parser.parse_args()
     config.parse_config(["-c", options.config, "--no-http", "--log-level=warn"])
-    ours = Side(options.ours, True, options)
-    ours.make_charges()
-    if options.growth:
-        growth(ours)
-        return
-    theirs = Side(options.odoo, False, options)
-    if options.profile:
-        side = {"ours": ours, "odoo": theirs}[options.profile]
-        side.round()
-        profile = cProfile.Profile()
-        profile.runcall(side.round)
-        pstats.Stats(profile).sort_stats("cumtime").print_stats(100)
-        return
-    rows = table(paired(ours, theirs, options.rounds))
+    with Side(options.ours, True, options) as ours:
+        ours.make_charges()
+        if options.growth:
+            growth(ours)
+            return
+        with Side(options.odoo, False, options) as theirs:
+            if options.profile:
+                show_profile({"ours": ours, "odoo": theirs}[options.profile])
+                return
+            rows = table(paired(ours, theirs, options.rounds))
     show(rows)
     with open(options.json, "w") as file:
         json.dump({"clients": options.clients, "lines": options.lines, "rows": rows}, file, indent=2)
+    print(f"Also in {options.json}")
 
 
 if __name__ == "__main__":

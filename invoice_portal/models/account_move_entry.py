@@ -10,6 +10,7 @@ DEFAULTS_CACHE = "billing_line_defaults"
 # What may be given for an invoice and its lines; the rest follows from it in ways that are known here.
 INVOICE_FIELDS = {
     "billing_project_id",
+    "billing_run_client_id",
     "company_id",
     "currency_id",
     "fiscal_position_id",
@@ -95,8 +96,11 @@ FORESEEN = {
         "_compute_always_tax_exigible",
         "_compute_invoice_date_due",
         "_compute_invoice_payment_term_id",
+        "_compute_journal_id",
         "_compute_needed_terms",
         "_get_discount_allocation_account",
+        "_get_expected_currency_rate_at",
+        "_get_invoice_currency_rate_date",
         "_get_product_base_line_currency_rate",
         "_get_rounded_base_and_tax_lines",
         "_get_sync_stack",
@@ -104,6 +108,7 @@ FORESEEN = {
         "_prepare_product_base_line_for_taxes_computation",
         "_recompute_cash_rounding_lines",
         "_sanitize_vals",
+        "_search_default_journal",
         "_sync_dynamic_line",
         "_sync_dynamic_line_needed_values",
         "_sync_dynamic_lines",
@@ -113,6 +118,7 @@ FORESEEN = {
         "_sync_tax_lines",
         "_sync_unbalanced_lines",
         "create",
+        "write",
     },
     "account.move.line": {
         "_add_missing_default_values",
@@ -258,19 +264,72 @@ class AccountMove(models.Model):
                     unforeseen += [f"{addon}: {model}.{name}" for name in names & vars(ancestor).keys()]
         return tuple(unforeseen)
 
+    # -- finalizing ---------------------------------------------------------------------------------------------------
+
+    def _post(self, soft=True):
+        self._billing_date_today()
+        return super()._post(soft)
+
+    def _billing_date_today(self):
+        """Give drafts without a date the one they get anyway, all at once.
+
+        Odoo does so one by one, and looks through the entry each time. Here those are dated whose entry does not change
+        by it: of today's accounting date already, and at today's rate.
+        """
+        if self._billing_unforeseen():
+            return
+        today = fields.Date.context_today(self)
+        undated = self.filtered(
+            lambda move: (
+                move.state == "draft"
+                and move.move_type == "out_invoice"
+                and not move.invoice_date
+                and move.date == today
+                and move.invoice_currency_rate == move._get_expected_currency_rate_at(today)
+            )
+        )
+        if undated:
+            undated.with_context(skip_invoice_sync=True).invoice_date = today
+
+    def write(self, vals):
+        if (
+            vals.get("state") == "posted"
+            and vals.keys() <= {"billing_locked", "posted_before", "state"}
+            and not self._billing_unforeseen()
+            and all(move.state == "draft" and move.move_type == "out_invoice" for move in self)
+        ):
+            # Posting changes no journal item's amounts: what would be synchronized was so when it was written.
+            self = self.with_context(skip_invoice_sync=True)
+        return super().write(vals)
+
     # -- the entry ----------------------------------------------------------------------------------------------------
 
     def _add_precomputed_values(self, vals_list):
         if not is_complete(self.env):
             return super()._add_precomputed_values(vals_list)
         lines_list = [[command[2] for command in vals.pop("invoice_line_ids")] for vals in vals_list]
+        memo = {"products": {line["product_id"] for lines in lines_list for line in lines if line["product_id"]}}
+        without_journal = [vals for vals in vals_list if "journal_id" not in vals]
+        for vals in without_journal:
+            vals["journal_id"] = self._billing_journal(vals, memo)
         super()._add_precomputed_values(vals_list)
-        memo = {}
+        for vals in without_journal:
+            vals["__precomputed__"] = {self._fields["journal_id"], *vals.get("__precomputed__", ())}
         for vals, lines in zip(vals_list, lines_list, strict=True):
             vals["line_ids"] = [
                 Command.create(line) for line in self._prepare_billing_entry(self._billing_entry(vals, memo), lines)
             ]
         return None
+
+    @api.model
+    def _billing_journal(self, vals, memo):
+        """The journal that Odoo chooses, which is the same for all of a company and currency."""
+        key = ("journal", vals["company_id"], vals["currency_id"])
+        if key not in memo:
+            memo[key] = self.new(
+                {name: vals[name] for name in ("move_type", "company_id", "currency_id")}
+            ).journal_id.id
+        return memo[key]
 
     def _billing_entry(self, vals, memo):
         """What the items of an entry with these values have in common."""
@@ -346,8 +405,11 @@ class AccountMove(models.Model):
             "analytic_distribution": self._billing_analytic_distribution(entry, line["product_id"], account),
         }
 
+    def _billing_product(self, entry, product_id):
+        return self.env["product.product"].browse(product_id or ()).with_prefetch(entry["memo"]["products"])
+
     def _billing_product_account(self, entry, line):
-        product = self.env["product.product"].browse(line["product_id"])
+        product = self._billing_product(entry, line["product_id"])
         account = self.env["account.account"]
         if product:
             accounts = product.with_company(entry["company"]).product_tmpl_id.get_product_accounts(
@@ -371,7 +433,7 @@ class AccountMove(models.Model):
             return False
         key = ("analytic", entry["company"].id, entry["client"].id, product_id, account.id)
         if key not in memo:
-            product = self.env["product.product"].browse(product_id)
+            product = self._billing_product(entry, product_id)
             memo[key] = distributions._get_distribution(
                 {
                     "product_id": product.id,
@@ -388,7 +450,7 @@ class AccountMove(models.Model):
     def _prepare_billing_base_line(self, entry, item):
         return self.env["account.tax"]._prepare_base_line_for_taxes_computation(
             {},
-            product_id=self.env["product.product"].browse(item["product_id"]),
+            product_id=self._billing_product(entry, item["product_id"]),
             product_uom_id=self.env["uom.uom"].browse(item["product_uom_id"]),
             tax_ids=self.env["account.tax"].browse(item["tax_ids"][0][2]),
             price_unit=item["price_unit"],

@@ -208,13 +208,17 @@ class BillingRunClient(models.Model):
         plan, owners, reasons = {}, {}, {}
         as_starter = self.with_user(self.run_id.user_id).with_context(allowed_company_ids=self.company_id.ids)
         collected = self._collect()
+        # Read together, not client by client.
+        together = [charge_id for charges in collected.values() for charge_id in charges._ids]
         for client in self:
             charges = as_starter.env["billing.charge"].browse(collected.get(client.id, self.env["billing.charge"])._ids)
-            mine, reasons[client] = charges._draft_plan(run_client=client)
+            mine, reasons[client] = charges.with_prefetch(together)._draft_plan(run_client=client)
             for key in mine:
                 plan[key] = mine[key]
                 owners[key] = client
-        drafts = as_starter.env["account.move"]._billing_create_from_charges(plan)
+        drafts = as_starter.env["account.move"]._billing_create_from_charges(
+            plan, {key: {"billing_run_client_id": client.id} for key, client in owners.items()}
+        )
         drafted = {}
         for key, draft in drafts.items():
             drafted[owners[key]] = drafted.get(owners[key], draft.browse()) | draft
@@ -222,6 +226,8 @@ class BillingRunClient(models.Model):
             moves.sudo().billing_run_client_id = client
             left_out = client._in_words(reasons[client])
             client.write({"state": "done", "reason": left_out and self.env._("Left out: %s", left_out)})
+        for client in drafted:
+            client.write({"state": "done", "reason": client._in_words(reasons[client])})
         for client in self - self.browse().union(*drafted):
             client._settle_empty(collected.get(client.id, self.env["billing.charge"]), reasons[client])
 
