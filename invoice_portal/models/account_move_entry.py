@@ -289,7 +289,7 @@ class AccountMove(models.Model):
             )
         )
         if undated:
-            undated.with_context(skip_invoice_sync=True).invoice_date = today
+            undated.with_context(skip_invoice_sync=True, skip_is_manually_modified=True).invoice_date = today
 
     def write(self, vals):
         if (
