@@ -204,7 +204,6 @@ def growth(ours):
     """P6 and P8: a run's cost per client, and the memory of the process, as the run grows."""
     rows = []
     for count in (min(100, len(ours.clients)), len(ours.clients)):
-        ours.env["billing.charge"].search([("run_client_id", "!=", False)]).run_client_id = False
         charges = ours.env["billing.charge"].search([("partner_id", "in", ours.clients[:count].ids)])
         ours.settle()
         start = ours._clock()
@@ -229,10 +228,16 @@ def growth(ours):
             f"client; peak {row['peak_mb']:.0f} MB"
         )
         # The next run bills the same.
-        moves = run.client_ids.move_ids
-        moves.unlink()
+        run.client_ids.move_ids.unlink()
+        ours.cr.execute("UPDATE billing_charge SET run_client_id = NULL")
         ours.settle()
     return rows
+
+
+def save(options, rows):
+    with open(options.json, "w") as file:
+        json.dump({"clients": options.clients, "lines": options.lines, "rows": rows}, file, indent=2)
+    print(f"Also in {options.json}")
 
 
 def main():
@@ -250,7 +255,7 @@ def main():
     with Side(options.ours, True, options) as ours:
         ours.make_charges()
         if options.growth:
-            growth(ours)
+            save(options, growth(ours))
             return
         with Side(options.odoo, False, options) as theirs:
             if options.profile:
@@ -258,9 +263,7 @@ def main():
                 return
             rows = table(paired(ours, theirs, options.rounds))
     show(rows)
-    with open(options.json, "w") as file:
-        json.dump({"clients": options.clients, "lines": options.lines, "rows": rows}, file, indent=2)
-    print(f"Also in {options.json}")
+    save(options, rows)
 
 
 if __name__ == "__main__":
