@@ -315,10 +315,11 @@ class AccountMove(models.Model):
         super()._add_precomputed_values(vals_list)
         for vals in without_journal:
             vals["__precomputed__"] = {self._fields["journal_id"], *vals.get("__precomputed__", ())}
+        # As Odoo computes stored fields: whoever may bill need not be able to read every account and analytic model.
+        elevated = self.sudo()
         for vals, lines in zip(vals_list, lines_list, strict=True):
-            vals["line_ids"] = [
-                Command.create(line) for line in self._prepare_billing_entry(self._billing_entry(vals, memo), lines)
-            ]
+            items = elevated._prepare_billing_entry(elevated._billing_entry(vals, memo), lines)
+            vals["line_ids"] = [Command.create(item) for item in items]
         return None
 
     @api.model

@@ -29,7 +29,6 @@ class TestEntry(BillingCommon):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.biller.sudo().group_ids += cls.env.ref("invoice_portal.group_billing_manager")
         su = cls.env(su=True)
         cls.euro, cls.yen = su.ref("base.EUR"), su.ref("base.JPY")
         (cls.euro + cls.yen).active = True
