@@ -219,16 +219,11 @@ class BillingRunClient(models.Model):
         drafts = as_starter.env["account.move"]._billing_create_from_charges(
             plan, {key: {"billing_run_client_id": client.id} for key, client in owners.items()}
         )
-        drafted = {}
-        for key, draft in drafts.items():
-            drafted[owners[key]] = drafted.get(owners[key], draft.browse()) | draft
-        for client, moves in drafted.items():
-            moves.sudo().billing_run_client_id = client
+        drafted = self.browse().union(*(owners[key] for key in drafts))
+        for client in drafted:
             left_out = client._in_words(reasons[client])
             client.write({"state": "done", "reason": left_out and self.env._("Left out: %s", left_out)})
-        for client in drafted:
-            client.write({"state": "done", "reason": client._in_words(reasons[client])})
-        for client in self - self.browse().union(*drafted):
+        for client in self - drafted:
             client._settle_empty(collected.get(client.id, self.env["billing.charge"]), reasons[client])
 
     def _in_words(self, left_out):
