@@ -178,7 +178,10 @@ class AccountMove(models.Model):
     def _post(self, soft=True):
         self._check_billing_amounts()
         posted = super()._post(soft)
-        posted.filtered("billing_locked")._billing_notify_ready()
+        finalized = posted.filtered("billing_locked")
+        # The client is told what is left to pay.
+        finalized._billing_spend_credit()
+        finalized._billing_notify_ready()
         # Elevated, as nobody writes runs: this only closes what waited for these very invoices.
         posted.sudo().billing_run_client_id._settle_finalized()
         return posted

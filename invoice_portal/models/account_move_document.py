@@ -1,8 +1,6 @@
 from odoo import fields, models
 from odoo.tools import float_repr, format_date, formatLang
 
-from odoo.addons.phone_validation.tools import phone_validation
-
 from ..tools import pdf
 from .account_move_status import SALE_TYPES
 
@@ -14,7 +12,8 @@ ODOO_TEMPLATE = "account.report_invoice_document"
 class AccountMove(models.Model):
     """What stands on the printed invoice. Amounts are those the invoice keeps; nothing is calculated here."""
 
-    _inherit = "account.move"
+    _name = "account.move"
+    _inherit = ["account.move", "billing.document"]
 
     # -- which document, and where it is asked for --------------------------------------------------------------------
 
@@ -215,15 +214,6 @@ class AccountMove(models.Model):
         self.ensure_one()
         return 105 if "l10n_ch_is_qr_valid" in self._fields and self.l10n_ch_is_qr_valid else 0
 
-    def _billing_document_address(self, partner):
-        """The address as its country writes it, line by line; a contact's company comes first."""
-        company = partner.commercial_partner_id if partner.commercial_partner_id != partner else partner
-        names = [company.name or "", partner.name if partner != company else ""]
-        if partner != company and not company.is_company:
-            names = [partner.name or ""]
-        address = partner._display_address(without_company=True).splitlines()
-        return [line.strip() for line in dict.fromkeys([*names, *address]) if line and line.strip()]
-
     def _billing_document_delivery(self):
         """The delivery address, where the company uses them and it is another than the bill's."""
         delivery = self.partner_shipping_id
@@ -232,33 +222,8 @@ class AccountMove(models.Model):
         )
         return delivery if used and delivery != self.partner_id else delivery.browse()
 
-    def _billing_document_phone(self, partner):
-        country = partner.country_id or self.company_id.country_id
-        return (
-            phone_validation.phone_format(
-                partner.phone, country.code, country.phone_code, force_format="INTERNATIONAL", raise_exception=False
-            )
-            if partner.phone
-            else ""
-        )
-
-    def _billing_document_company(self):
-        """The company in one line, for the foot of the page."""
-        partner = self.company_id.partner_id
-        country = self.company_id.account_fiscal_country_id
-        vat = self.fiscal_position_id.foreign_vat or partner.vat
-        return [
-            part
-            for part in (
-                partner.name,
-                self._billing_document_phone(partner),
-                partner.email,
-                self.company_id.website,
-                vat and f"{country.vat_label or self.env._('Tax ID')} {vat}",
-                self.company_id.company_registry,
-            )
-            if part
-        ]
+    def _billing_document_vat(self):
+        return self.fiscal_position_id.foreign_vat or super()._billing_document_vat()
 
 
 class AccountMoveLine(models.Model):

@@ -42,7 +42,7 @@ class BillingMail(models.Model):
     _order = "id desc"
     _rec_name = "subject"
 
-    move_id = fields.Many2one("account.move", string="Invoice", required=True, ondelete="cascade")
+    move_id = fields.Many2one("account.move", string="Invoice", ondelete="cascade")
     shared_move_ids = fields.Many2many(
         "account.move",
         "billing_mail_shared_move_rel",
@@ -51,13 +51,23 @@ class BillingMail(models.Model):
         string="Other Invoices",
         help="Of the same client, which this mail is about, too.",
     )
-    company_id = fields.Many2one(related="move_id.company_id", store=True)
-    partner_id = fields.Many2one(related="move_id.commercial_partner_id", string="Client", store=True)
+    payment_id = fields.Many2one("account.payment", index="btree_not_null", ondelete="cascade")
+    company_id = fields.Many2one("res.company", compute="_compute_about", store=True, readonly=False, precompute=True)
+    partner_id = fields.Many2one(
+        "res.partner", string="Client", compute="_compute_about", store=True, readonly=False, precompute=True
+    )
     kind = fields.Selection(
-        [("invoice", "Invoice"), ("notice", "Notice"), ("reminder", "Reminder")],
+        [
+            ("invoice", "Invoice"),
+            ("notice", "Notice"),
+            ("reminder", "Reminder"),
+            ("receipt", "Receipt"),
+            ("statement", "Statement"),
+        ],
         required=True,
         default="invoice",
-        help="The invoice itself with its PDF, a notice about it, or a reminder that it is due.",
+        help="The invoice itself with its PDF, a notice about it, a reminder that it is due, the receipt of a payment, "
+        "or a statement of account.",
     )
     batch_id = fields.Many2one("billing.mail.batch", index="btree_not_null", ondelete="set null")
     user_id = fields.Many2one("res.users", string="Sent By", required=True, default=lambda self: self.env.user)
@@ -91,7 +101,23 @@ class BillingMail(models.Model):
     attachment_ids = fields.Many2many("ir.attachment")
 
     _of_invoice_idx = models.Index("(move_id, kind)")
+    _one_receipt = models.UniqueIndex(
+        "(payment_id) WHERE kind = 'receipt'", "The receipt of this payment is on its way already."
+    )
     _to_send_idx = models.Index("(retry_on, id) WHERE state != 'done'")
+
+    @api.depends("move_id", "payment_id")
+    def _compute_about(self):
+        for mail in self:
+            record = mail.move_id or mail.payment_id
+            if record:
+                mail.company_id = record.company_id
+                mail.partner_id = record.partner_id.commercial_partner_id
+
+    def _about(self):
+        """The invoice, payment or client that this mail is about."""
+        self.ensure_one()
+        return self.move_id or self.payment_id or self.partner_id
 
     # -- queueing -----------------------------------------------------------------------------------------------------
 
@@ -274,12 +300,13 @@ class BillingMail(models.Model):
     def _prepare_mail_mail(self):
         """The outgoing mail: one message, with everybody it was meant for in its headers."""
         self.ensure_one()
-        move = self.move_id
+        record = self._about()
         bcc = self._addresses("bcc")
         return {
             "billing_mail_id": self.id,
-            "model": move._name,
-            "res_id": move.id,
+            # Whoever may see a contact reads its conversation: what is about the account stays out of there.
+            "model": record._name if record != self.partner_id else False,
+            "res_id": record.id if record != self.partner_id else False,
             "message_type": "email_outgoing",
             "subtype_id": self.env.ref("mail.mt_comment").id,
             "author_id": self.author_id.id,
@@ -294,8 +321,8 @@ class BillingMail(models.Model):
             "message_id": self.message_id,
             "attachment_ids": [Command.set(self.attachment_ids.ids)],
             "mail_server_id": self.mail_server_id.id,
-            "record_alias_domain_id": move._mail_get_alias_domains()[move.id].id,
-            "record_company_id": move.company_id.id,
+            "record_alias_domain_id": self.company_id.alias_domain_id.id,
+            "record_company_id": self.company_id.id,
             # Odoo's own queue lets it be; this process sends it now.
             "scheduled_date": fields.Datetime.now() + timedelta(days=1),
             # The message stays in the conversation when the outgoing mail has done its duty.
@@ -314,13 +341,15 @@ class BillingMail(models.Model):
 
     def _render_layout(self):
         self.ensure_one()
-        return self._render_in_layout(self.move_id, self.body, self.lang, with_button=self.kind == "invoice")
+        return self._render_in_layout(
+            self._about(), self.body, self.lang, with_button=self.kind == "invoice", company=self.company_id
+        )
 
     @api.model
-    def _render_in_layout(self, move, body, lang, with_button=True):
+    def _render_in_layout(self, record, body, lang, with_button=True, company=None):
         """The mail as it arrives: company, text, signature, and a button to the invoice on the portal."""
         # The link may need a token, which is written on the invoice and moves none of its amounts.
-        move = move.with_context(lang=lang or self.env.lang, skip_invoice_sync=True)
+        record = record.with_context(lang=lang or self.env.lang, skip_invoice_sync=True)
         return (
             self.env["mail.template"]
             .with_context(lang=lang or self.env.lang)
@@ -328,19 +357,21 @@ class BillingMail(models.Model):
                 LAYOUT,
                 body,
                 add_context={
-                    "company": move.company_id.sudo(),
-                    "model_description": move.type_name,
+                    "company": (company or record.company_id).sudo(),
+                    "model_description": record.type_name if with_button else "",
                     "has_button_access": with_button,
                     "button_access": {
-                        "url": f"{move.get_base_url()}{move.get_portal_url()}",
-                        "title": move.env._("View %s", move.type_name),
-                    },
+                        "url": f"{record.get_base_url()}{record.get_portal_url()}",
+                        "title": record.env._("View %s", record.type_name),
+                    }
+                    if with_button
+                    else {},
                     "email_notification_allow_header": with_button,
                     "email_notification_force_header": False,
                     "email_notification_allow_footer": True,
                     "email_notification_force_footer": False,
                 },
-                context_record=move,
+                context_record=record,
             )
         )
 
@@ -378,7 +409,10 @@ class BillingMail(models.Model):
             self._record_failure(self.env._("Unexpected: %(kind)s: %(error)s", kind=type(error).__name__, error=error))
 
     def _make(self):
-        for user, mails in self.grouped("user_id").items():
+        receipts = self.filtered(lambda mail: mail.kind == "receipt")
+        for mail in receipts:
+            mail._fill(mail.payment_id.with_user(mail.user_id)._prepare_billing_receipt())
+        for user, mails in (self - receipts).grouped("user_id").items():
             moves = mails.move_id
             for move in moves:
                 move._billing_check_move("sent")
@@ -473,7 +507,15 @@ class BillingMail(models.Model):
         earlier.filtered(lambda recipient: recipient.undelivered).closed = True
 
     def _earlier(self):
-        return self.search([("move_id", "=", self.move_id.id), ("kind", "=", self.kind), ("id", "<", self.id)])
+        return self.search(
+            [
+                ("partner_id", "=", self.partner_id.id),
+                ("move_id", "=", self.move_id.id),
+                ("payment_id", "=", self.payment_id.id),
+                ("kind", "=", self.kind),
+                ("id", "<", self.id),
+            ]
+        )
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 

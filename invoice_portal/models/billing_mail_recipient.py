@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 
 from ..tools import addresses
 
@@ -15,6 +16,7 @@ class BillingMailRecipient(models.Model):
 
     mail_id = fields.Many2one("billing.mail", string="Message", required=True, index=True, ondelete="cascade")
     move_id = fields.Many2one(related="mail_id.move_id", string="Invoice", store=True, index=True)
+    payment_id = fields.Many2one(related="mail_id.payment_id")
     company_id = fields.Many2one(related="mail_id.company_id", store=True)
     partner_id = fields.Many2one(related="mail_id.partner_id", string="Client", store=True)
     mail_kind = fields.Selection(related="mail_id.kind", string="Mail")
@@ -69,6 +71,7 @@ class BillingMailRecipient(models.Model):
         self.check_access("read")
         self.move_id._billing_check_staff()
         self.move_id.check_access("write")
+        self.payment_id.check_access("write")
 
     def action_send_again(self):
         """Send it again to those of the same mail who were not reached, and to nobody who was."""
@@ -97,6 +100,8 @@ class BillingMailRecipient(models.Model):
         self._check_staff()
         if reminders := self.mail_id.reminder_ids:
             return reminders.action_send_again()
+        if not self.move_id:
+            raise UserError(self.env._("Correct the e-mail of the client, and send it anew."))
         return self.move_id.action_billing_send_to_others()
 
     def action_open_invoice(self):

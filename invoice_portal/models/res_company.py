@@ -3,6 +3,9 @@ from odoo.exceptions import UserError, ValidationError
 
 from ..tools import pdf
 
+# When what stands to a client's credit pays an invoice.
+CREDIT_USES = [("automatic", "When an invoice is finalized"), ("offer", "When somebody says so"), ("never", "Never")]
+
 
 class ResCompany(models.Model):
     _inherit = "res.company"
@@ -44,6 +47,18 @@ class ResCompany(models.Model):
     billing_reminder_minimum = fields.Monetary(
         string="Smallest amount reminded",
         help="Clients are not reminded by themselves of an invoice of which less is overdue.",
+    )
+    billing_credit_use = fields.Selection(
+        CREDIT_USES,
+        string="Use a client's credit",
+        default="automatic",
+        required=True,
+        help="The oldest credit first, never more than is due. When somebody says so: by a button on the invoice. Each "
+        "client can have it otherwise.",
+    )
+    billing_receipt_mail = fields.Boolean(
+        string="Mail a receipt",
+        help="Mail clients a receipt for each payment. Each client can have it otherwise.",
     )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],

@@ -5,6 +5,7 @@ from . import (
     test_case,
     test_charge,
     test_compose,
+    test_credit,
     test_cycle,
     test_demo,
     test_discount,

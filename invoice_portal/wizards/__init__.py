@@ -1,4 +1,5 @@
 from . import (
+    abstract_credit,
     account_move_reversal,
     account_move_send_wizard,
     account_payment_register,
@@ -7,6 +8,8 @@ from . import (
     billing_card,
     billing_cases,
     billing_change_project,
+    billing_credit_add,
+    billing_credit_refund,
     billing_delete,
     billing_draft,
     billing_finalize,

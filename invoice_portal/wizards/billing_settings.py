@@ -1,5 +1,7 @@
 from odoo import api, fields, models
 
+from ..models.res_company import CREDIT_USES
+
 # All of the company that whoever configures billing may set. Odoo leaves the rest of it to its own administrator.
 COMPANY_FIELDS = [
     "billing_lock_invoices",
@@ -14,6 +16,8 @@ COMPANY_FIELDS = [
     "billing_note",
     "billing_autopay_when",
     "billing_autopay_days",
+    "billing_credit_use",
+    "billing_receipt_mail",
 ]
 
 
@@ -46,6 +50,8 @@ class BillingSettings(models.TransientModel):
     billing_reminder_from = fields.Date(string="Only what is due from")
     billing_reminder_minimum = fields.Monetary(string="Smallest amount reminded")
     currency_id = fields.Many2one(related="company_id.currency_id")
+    billing_credit_use = fields.Selection(CREDIT_USES, string="Use a client's credit", required=True)
+    billing_receipt_mail = fields.Boolean(string="Mail a receipt")
 
     @api.model
     def default_get(self, fields):
