@@ -56,6 +56,7 @@
         "views/project_project_views.xml",
         "views/project_task_views.xml",
         "views/res_partner_views.xml",
+        "views/billing_ageing_views.xml",
         "views/billing_credit_views.xml",
         "views/billing_reminder_views.xml",
         "views/res_config_settings_views.xml",

@@ -27,6 +27,7 @@ from . import (
     account_payment,
     account_payment_credit,
     account_payment_receipt,
+    billing_ageing,
     billing_charge,
     billing_charge_draft,
     billing_charge_reminder,

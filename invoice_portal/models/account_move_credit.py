@@ -61,7 +61,7 @@ class AccountMove(models.Model):
     # -- when it is finalized -----------------------------------------------------------------------------------------
 
     def _billing_spend_credit(self):
-        """Pay these invoices, just finalized, from their clients' credit where that is wished; what is due first, first.
+        """Pay these invoices, just finalized, from their clients' credit where that is wished, the first due first.
 
         It never stops the finalizing: what goes wrong is undone, and said in the conversation.
         """

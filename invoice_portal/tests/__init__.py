@@ -2,6 +2,7 @@ from . import (
     test_actions,
     test_addresses,
     test_card,
+    test_ageing,
     test_case,
     test_charge,
     test_compose,
