@@ -63,5 +63,6 @@ from . import (
     res_partner_cycle,
     res_partner_mail,
     res_partner_reminder,
+    res_partner_statement,
     res_partner_subscription,
 )

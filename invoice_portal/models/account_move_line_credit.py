@@ -57,6 +57,7 @@ class AccountMoveLine(models.Model):
     def action_billing_origin(self):
         """Open what brought this credit."""
         self.ensure_one()
-        self.move_id._billing_check_staff()
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
         record = self.payment_id or self.move_id
         return record._get_records_action(name=record.display_name)

@@ -30,6 +30,12 @@ class TestActions(GuardedActionsMixin, CardCommon):
         subscription = env["billing.subscription"].create(
             {"partner_id": self.client.id, "date_start": "2026-01-01", "package_id": self._new_package().id}
         )
+        # To its credit, but younger than the invoice: it pays nothing.
+        payment = env["account.payment"].create(
+            {"payment_type": "inbound", "partner_type": "customer", "partner_id": self.client.id, "amount": 5}
+        )
+        payment.action_post()
+        env.flush_all()
         batch = env["billing.mail.batch"].sudo().create({})
         mail = env["billing.mail"].sudo().create({"move_id": invoice.id, "batch_id": batch.id})
         recipient = (
@@ -59,6 +65,11 @@ class TestActions(GuardedActionsMixin, CardCommon):
                 {"move_id": draft.id, "project_id": self.project.id}
             ),
             "billing.charge": self._new_charge(),
+            "account.move.line": invoice.line_ids[:1],
+            "account.payment": payment,
+            "billing.ageing": env["billing.ageing"].search([("move_id", "=", invoice.id)], limit=1),
+            "billing.credit.add": env["billing.credit.add"].create({"partner_id": self.client.id, "amount": 1}),
+            "billing.credit.refund": env["billing.credit.refund"].create({"partner_id": self.client.id}),
             "billing.cycle": cycle,
             "billing.delete": env["billing.delete"].create({"move_ids": [Command.set(draft.ids)]}),
             "billing.draft": env["billing.draft"].create({"charge_ids": [Command.set(self._new_charge().ids)]}),
@@ -77,6 +88,7 @@ class TestActions(GuardedActionsMixin, CardCommon):
             "billing.run": run,
             "billing.run.client": client,
             "billing.send": env["billing.send"].create({"move_ids": [Command.set(invoice.ids)]}),
+            "billing.statement": env["billing.statement"].create({"partner_id": self.client.id}),
             "billing.settings": env["billing.settings"].sudo().create({"billing_pdf_engine": "automatic"}),
             "billing.payment.undo": env["billing.payment.undo"].create({"payment_id": payment.id, "reason": "Wrong"}),
             "billing.payments": payments,
@@ -121,4 +133,14 @@ class TestActions(GuardedActionsMixin, CardCommon):
         )
         self._check_turned_away(
             other, {"account.move", "account.payment", "billing.charge", "billing.run", "billing.run.client"}
+            other,
+            {
+                "account.move",
+                "account.move.line",
+                "account.payment",
+                "billing.ageing",
+                "billing.charge",
+                "billing.run",
+                "billing.run.client",
+            },
         )

@@ -6,7 +6,7 @@ from psycopg2 import OperationalError, errors
 
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError
-from odoo.tests import tagged
+from odoo.tests import HttpCase, tagged
 from odoo.tools import html2plaintext, mute_logger
 
 from .common import BillingCommon
@@ -421,3 +421,15 @@ class TestCreditInRuns(CreditCommon, CycleCommon):
         invoice = self._runs(cycle).client_ids.move_ids
         self.assertEqual(invoice.mapped("billing_status"), ["paid"])
         self.assertEqual(self._credit(), 60)
+
+
+@tagged("post_install", "-at_install")
+class TestCreditTour(CreditCommon, HttpCase):
+    def test_prepay_and_see_the_next_invoice_paid_from_credit(self):
+        self.client.sudo().customer_rank = 1
+        self.start_tour("/odoo", "billing_credit_prepay", login=self.biller.login)
+        self.assertEqual(self._credit(), 120)
+        invoice = self._invoice(50, finalize=False)
+        self.env.flush_all()
+        self.start_tour("/odoo", "billing_credit_spend", login=self.biller.login)
+        self.assertEqual((invoice.billing_status, self._credit()), ("paid", 70))

@@ -21,6 +21,7 @@ from . import (
     billing_reminder_send,
     billing_send,
     billing_settings,
+    billing_statement,
     billing_subscription_change,
     billing_void,
 )
