@@ -26,6 +26,7 @@
         "wizards/billing_card_views.xml",
         "reports/billing_receipt_report.xml",
         "reports/billing_statement_report.xml",
+        "wizards/billing_card_views.xml",
         "wizards/billing_cases_views.xml",
         "wizards/billing_change_project_views.xml",
         "wizards/billing_credit_views.xml",

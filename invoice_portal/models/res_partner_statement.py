@@ -69,7 +69,8 @@ class ResPartner(models.Model):
                     "date": row["date"],
                     "kind": kind,
                     "label": label,
-                    "reference": row["reference"] or "",
+                    # The entry of a void says no more than its label does.
+                    "reference": (not row["voided"] and row["reference"]) or "",
                     "due": row["due"] if kind == "invoice" else None,
                     "amount": currency.round(row["amount"]),
                     "balance": balance,

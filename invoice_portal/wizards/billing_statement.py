@@ -123,12 +123,7 @@ class BillingStatement(models.TransientModel):
         return f"{title} {self.partner_id.display_name} {self.date_from} {self.date_to}".replace("/", "-")
 
     def _billing_document_facts(self):
-        facts = [
-            (self.env._("From"), format_date(self.env, self.date_from)),
-            (self.env._("To"), format_date(self.env, self.date_to)),
-            (self.env._("Client no."), self.partner_id.ref),
-        ]
-        return [(label, text) for label, text in facts if text]
+        return [(self.env._("Client no."), self.partner_id.ref)] if self.partner_id.ref else []
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 
