@@ -1,15 +1,14 @@
-"""Eight processes spend one client's credit at once, fifty times: each cent once, never below zero.
+"""Eight processes spend one client's credit at once, fifty times: each cent once, never below zero?
 
-    ./dev/odoo python dev/rig/credit.py [--rounds N] [--workers N]
+credit.py -c CONFIG -d DATABASE [--seed N] [--rounds N] [--workers N]     on a database that may be spoilt
 
-Half of the processes finalize an invoice, the other half press *Apply* on one that is finalized. It works in a database
-of its own, a copy of the template that `./dev/test` has built, and drops it at the end.
+Half of the processes finalize an invoice, the other half press *Apply* on one that is finalized. Real processes, real
+commits.
 """
 
 import argparse
 import logging
 import multiprocessing
-import os
 import random
 import signal
 import sys
@@ -26,38 +25,12 @@ from odoo.tools import config
 
 # Odoo waits up to 2, 4, 8, 16 seconds between its tries; so long, fifty rounds would take a quarter of an hour.
 HASTE = 10
-DATABASE = f"rig_credit_{os.getpid()}"
 
 
-def in_postgres(statement, *values):
-    connection = psycopg2.connect(dbname="postgres")
-    connection.autocommit = True
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return cursor.fetchall() if cursor.description else []
-    finally:
-        connection.close()
-
-
-def create_database():
-    templates = in_postgres(
-        "SELECT datname FROM pg_database WHERE datname ~ '^ip_[0-9a-f]+_addons_' ORDER BY oid DESC LIMIT 1"
-    )
-    if not templates:
-        sys.exit("There is no template yet: run ./dev/test invoice_portal/tests/test_credit.py first.")
-    in_postgres(f'CREATE DATABASE "{DATABASE}" TEMPLATE "{templates[0][0]}"')
-
-
-def drop_database():
-    odoo.sql_db.close_all()
-    in_postgres(f'DROP DATABASE IF EXISTS "{DATABASE}" WITH (FORCE)')
-
-
-def in_transaction(work):
+def in_transaction(database, work):
     """As a request does it: committed at the end, begun anew when the database says that somebody was faster."""
     attempts = []
-    with Registry(DATABASE).cursor() as cr:
+    with Registry(database).cursor() as cr:
         env = api.Environment(cr, SUPERUSER_ID, {"mail_notrack": True, "tracking_disable": True})
 
         def attempt():
@@ -103,13 +76,13 @@ def spend(env, invoice_id):
         invoice.action_billing_apply_credit()
 
 
-def work(number, tasks, answers, barrier):
+def work(database, number, tasks, answers, barrier):
     for invoice_id in iter(tasks.get, None):
         barrier.wait()
         conflicts, given_up = 0, 0
         while True:
             try:
-                _result, attempts = in_transaction(lambda env, of=invoice_id: spend(env, of))
+                _result, attempts = in_transaction(database, lambda env, of=invoice_id: spend(env, of))
             except psycopg2.OperationalError:
                 # What a person would see, and press the button again.
                 given_up += 1
@@ -145,38 +118,40 @@ def check_round(env, client_id, invoice_ids, amount, prices):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("-c", "--config", required=True)
+    parser.add_argument("-d", "--database", required=True)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--workers", type=int, default=8)
     options = parser.parse_args()
-    config.parse_config(["-c", os.environ["ODOO_RC"], "-d", DATABASE, "--log-level=critical"])
+    config.parse_config(["-c", options.config, "-d", options.database, "--log-level=critical"])
     logging.disable(logging.CRITICAL)
     uniform = random.uniform
     random.uniform = lambda low, high: uniform(low, high) / HASTE
-    # Told to stop, it still drops its database.
+    # Told to stop, it stops its workers first.
     signal.signal(signal.SIGTERM, lambda *_args: sys.exit(143))
-    create_database()
     begun = time.monotonic()
     failures, conflicts, given_up, money = [], 0, 0, 0.0
     processes = []
     try:
-        in_transaction(set_up)
+        in_transaction(options.database, set_up)
         odoo.sql_db.close_all()
         context = multiprocessing.get_context("fork")
         answers, barrier = context.Queue(), context.Barrier(options.workers)
         queues = [context.Queue() for _ in range(options.workers)]
         processes = [
-            context.Process(target=work, args=(number, queue, answers, barrier), daemon=True)
+            context.Process(target=work, args=(options.database, number, queue, answers, barrier), daemon=True)
             for number, queue in enumerate(queues)
         ]
         for process in processes:
             process.start()
-        chance = random.Random(7)
+        chance = random.Random(options.seed)
         for number in range(1, options.rounds + 1):
             prices = [chance.randint(500, 4000) / 100 for _ in queues]
             # Mostly too little for all, now and then more than enough.
             amount = round(sum(prices) * chance.choice((0.3, 0.6, 0.9, 1.2)), 2)
             (client_id, invoice_ids), _attempts = in_transaction(
-                lambda env, a=amount, p=prices: prepare_round(env, a, p)
+                options.database, lambda env, a=amount, p=prices: prepare_round(env, a, p)
             )
             for queue, invoice_id in zip(queues, invoice_ids, strict=True):
                 queue.put(invoice_id)
@@ -186,7 +161,8 @@ def main():
                 if error:
                     failures.append(f"round {number}: {error}")
             problems, _attempts = in_transaction(
-                lambda env, c=client_id, i=invoice_ids, a=amount, p=prices: check_round(env, c, i, a, p)
+                options.database,
+                lambda env, c=client_id, i=invoice_ids, a=amount, p=prices: check_round(env, c, i, a, p),
             )
             money += min(amount, sum(prices))
             failures += [f"round {number}: {problem}" for problem in problems]
@@ -200,13 +176,12 @@ def main():
         for process in processes:
             if process.is_alive():
                 process.terminate()
-        drop_database()
     for failure in failures:
         print("FAILED", failure)
     print(
         f"{options.rounds} rounds of {options.workers} processes in {time.monotonic() - begun:.0f} s: "
         f"{money:.2f} of credit spent, {conflicts} conflicts tried again, {given_up} requests gave up and were sent "
-        f"again, {len(failures)} failures"
+        f"again, {len(failures)} failures (--seed {options.seed})"
     )
     return bool(failures)
 

@@ -24,7 +24,11 @@ tours.add("billing_credit_prepay", {
 tours.add("billing_credit_spend", {
     url: "/odoo/billing-invoices",
     steps: () => [
-        {content: "Open the draft", trigger: ".o_data_row:contains('Acme') td[name=commercial_partner_id]", run: "click"},
+        {
+            content: "Open the draft",
+            trigger: ".o_data_row:contains('Acme') td[name=commercial_partner_id]",
+            run: "click",
+        },
         {
             content: "Finalize",
             trigger: ".o_form_view .o_statusbar_buttons button[name=action_billing_finalize]",
