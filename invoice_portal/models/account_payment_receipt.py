@@ -1,4 +1,4 @@
-from odoo import SUPERUSER_ID, api, fields, models
+from odoo import SUPERUSER_ID, fields, models
 from odoo.exceptions import AccessError
 from odoo.fields import Command
 from odoo.tools import format_date
@@ -91,11 +91,6 @@ class AccountPayment(models.Model):
         """Download the receipts of these payments."""
         self._billing_check_staff()
         return self.env.ref(REPORT).report_action(self, config=False)
-
-    @api.private
-    def _billing_check_staff(self):
-        self.env["account.move"]._billing_check_staff()
-        self.check_access("read")
 
     # -- what stands on it --------------------------------------------------------------------------------------------
 
