@@ -72,13 +72,12 @@ export class BillingStatusField extends Component {
             return;
         }
         const action = await this.orm.call(record.resModel, "action_billing_move", [[record.resId], target]);
+        // The form may have been loaded anew in the meantime, as after a PDF: then this is another record by now.
+        const reload = () => this.props.record.load();
         if (action) {
-            await this.action.doAction(action, {
-                onClose: () => record.load(),
-                clearBreadcrumbs: target === "deleted",
-            });
+            await this.action.doAction(action, {onClose: reload, clearBreadcrumbs: target === "deleted"});
         } else {
-            await record.load();
+            await reload();
         }
     }
 }
