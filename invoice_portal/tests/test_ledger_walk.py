@@ -67,7 +67,7 @@ class TestLedgerWalk(PaymentCommon):
         return nullcontext()
 
     def test_random_walks(self):
-        walks, steps = (int(number) for number in os.environ.get("BILLING_WALK", "20x25").split("x"))
+        walks, steps = (int(number) for number in os.environ.get("BILLING_WALK", "4x20").split("x"))
         first = os.environ.get("BILLING_WALK_SEED")
         seeds = [int(first)] if first else [random.SystemRandom().randrange(10**6) for _walk in range(walks)]
         _logger.info("Ledger walks: %s × %s steps, seeds %s", len(seeds), steps, seeds)
