@@ -187,10 +187,16 @@ class AccountMove(models.Model):
         return posted
 
     def _check_billing_amounts(self):
-        """A case whose price nobody named must not go out for nothing."""
+        """A case whose price nobody named must not go out for nothing, nor an item that somebody typed. Products for
+        nothing are the business of whoever sells them."""
         digits = self.env["decimal.precision"].precision_get("Product Price")
-        for line in self.invoice_line_ids.filtered("billing_charge_id"):
-            if float_is_zero(line.price_unit, precision_digits=digits) and line.discount < 100:
+        for line in self.invoice_line_ids:
+            typed = line.display_type == "product" and not line.product_id and line.move_id.move_type == "out_invoice"
+            if (
+                (line.billing_charge_id or typed)
+                and float_is_zero(line.price_unit, precision_digits=digits)
+                and line.discount < 100
+            ):
                 raise UserError(
                     self.env._(
                         "The line “%(line)s” on %(invoice)s has no amount. Type one, or give it 100 %% discount to "

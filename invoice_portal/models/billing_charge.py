@@ -371,6 +371,7 @@ class BillingCharge(models.Model):
         for vals in vals_list:
             if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
                 raise UserError(self.env._("A charge starts open: it cannot be created as billed or discarded."))
+        self._refuse_typed_amount(*vals_list)
         # Named, so that no default of a context says otherwise.
         start = {"invoice_line_id": False, "discarded": False, "run_client_id": False}
         charges = super().create([{**start, **self._bill_the_commercial_entity(vals)} for vals in vals_list])
@@ -393,7 +394,18 @@ class BillingCharge(models.Model):
             if billed := self.filtered("invoice_line_id"):
                 raise UserError(billed._why_not_editable())
         self._refuse_other_case(vals)
-        return super().write(self._bill_the_commercial_entity(vals))
+        self._refuse_typed_amount(vals)
+        result = super().write(self._bill_the_commercial_entity(vals))
+        if "company_id" in vals:
+            # Odoo asks before the write only: nobody gives a charge to a company where it is out of their sight.
+            self.check_access("write")
+        return result
+
+    def _refuse_typed_amount(self, *vals_list):
+        if any("amount" in vals for vals in vals_list):
+            raise UserError(
+                self.env._("The amount of a charge follows from quantity, price and discount; it is not typed in.")
+            )
 
     @api.model
     def _billing_asked_fields(self):

@@ -220,7 +220,9 @@ class BillingCycle(models.Model):
         if not clients:
             return self.env._("No client has the billing cycle “%s”. Choose it on a client's Billing tab.", self.name)
         return self.env._(
-            "Nothing is due: the last period of “%(cycle)s” is billed, or in a run. The next one begins on %(day)s.",
+            "Nothing is due: the last period of “%(cycle)s” is billed or in a run, or its clients joined later (“Billed"
+            " by itself since” on their Billing tab). The next period begins on %(day)s. *Generate Invoice* on a client"
+            " bills it now.",
             cycle=self.name,
             day=format_date(self.env, self._next_boundary(fields.Date.context_today(self))),
         )

@@ -174,7 +174,11 @@ class BillingPackage(models.Model):
             if not vals["company_id"]:
                 self._check_may_share()
             self._refuse_taking_away(self.env["res.company"].browse(vals["company_id"]))
-        return super().write(vals)
+        result = super().write(vals)
+        if "company_id" in vals:
+            # Odoo asks before the write only: nobody gives a package to a company where it is out of their sight.
+            self.check_access("write")
+        return result
 
     def unlink(self):
         self._check_may_change()

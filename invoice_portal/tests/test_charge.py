@@ -13,6 +13,29 @@ from .common import BillingCommon
 class TestCharge(BillingCommon):
     # -- what a charge asks for ---------------------------------------------------------------------------------------
 
+    def test_the_amount_is_not_typed_in(self):
+        charge = self._new_charge(price=100)
+        for attempt in (
+            lambda: charge.write({"amount": 5000}),
+            lambda: self._new_charge(amount=500),
+        ):
+            with self.assertRaisesRegex(UserError, "not typed in"):
+                attempt()
+        self.assertEqual(charge.amount, 100)
+
+    def test_nothing_is_given_to_a_company_out_of_sight(self):
+        elsewhere = self._new_company("Elsewhere")
+        package = self._new_package(company_id=self.company.id)
+        for record in (self._new_charge(), package):
+            with self.subTest(record._name), self.assertRaises(AccessError):
+                record.write({"company_id": elsewhere.id})
+
+    def test_a_typed_item_without_amount_is_not_finalized(self):
+        invoice = self._draft(self._new_charge())
+        invoice.invoice_line_ids = [Command.create({"name": "Courier", "price_unit": 0})]
+        with self.assertRaisesRegex(UserError, "Courier"):
+            invoice._billing_finalize()
+
     def test_a_contact_stands_for_its_company(self):
         contact = self.env["res.partner"].sudo().create({"name": "Desk", "parent_id": self.client.id})
         charge = self._new_charge(partner_id=contact.id)
