@@ -43,6 +43,12 @@ class AccountMove(models.Model):
         groups="base.group_user",
         help="The run that drafted this invoice.",
     )
+    billing_hold_reason = fields.Char(
+        string="Client on Hold",
+        compute="_compute_billing_hold_reason",
+        groups="base.group_user",
+        help="Billing of this client is on hold: nothing is drafted by itself, and whoever bills by hand is told.",
+    )
     billing_drafted_with = fields.Integer(
         string="Drafted Together With",
         store=False,
@@ -50,6 +56,13 @@ class AccountMove(models.Model):
         exportable=False,
         help="Finds the invoices that somebody made in one go: those of the moment in which this one was created.",
     )
+
+    @api.depends("state", "move_type", "partner_id", "company_id")
+    def _compute_billing_hold_reason(self):
+        for move in self:
+            client = move.commercial_partner_id.with_company(move.company_id)
+            held = move.state == "draft" and move.move_type == "out_invoice" and client.billing_blocked
+            move.billing_hold_reason = held and (client.billing_blocked_reason or self.env._("no reason was given"))
 
     @api.depends("invoice_line_ids.billing_charge_id")
     def _compute_billing_charge_ids(self):

@@ -1,4 +1,5 @@
 from odoo import api, fields, models
+from odoo.exceptions import AccessError
 
 # Billing is agreed with the company, not with its contacts.
 CLIENT_FIELDS = [
@@ -58,6 +59,42 @@ class ResPartner(models.Model):
 
     def _commercial_fields(self):
         return super()._commercial_fields() + CLIENT_FIELDS
+
+    # -- who may agree on it ------------------------------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            self._billing_check_agreed(vals)
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self._billing_check_agreed(vals)
+        return super().write(vals)
+
+    def _billing_check_agreed(self, vals):
+        """How a client is billed is agreed by billing staff. Others may edit contacts, and Odoo then hands down to
+        them what holds for their company: that is no change."""
+        if self.env.su or self.env.user.has_group("invoice_portal.group_billing_user"):
+            return
+        for fname in vals.keys() & self._billing_agreed_fields():
+            given = self._billing_as_kept(fname, vals[fname])
+            kept = {self._billing_as_kept(fname, one[fname]) for one in self.sudo() | self.sudo().commercial_partner_id}
+            if given != self._billing_as_kept(fname, False) and not self or self and given not in kept:
+                raise AccessError(self.env._("Only billing staff may change how a client is billed."))
+
+    @api.model
+    def _billing_agreed_fields(self):
+        """What is agreed with a client, and not worked out."""
+        return {
+            fname
+            for fname, field in self._fields.items()
+            if fname.startswith("billing_") and (field.store or field.company_dependent) and not field.compute
+        }
+
+    def _billing_as_kept(self, fname, value):
+        field = self._fields[fname]
+        return field.convert_to_write(field.convert_to_record(field.convert_to_cache(value, self), self), self)
 
     def _billing_open_domain(self):
         return [("partner_id", "in", self.commercial_partner_id.ids), ("state", "=", "open")]

@@ -30,6 +30,36 @@ class TestCharge(BillingCommon):
             with self.subTest(record._name), self.assertRaises(AccessError):
                 record.write({"company_id": elsewhere.id})
 
+    def test_how_a_client_is_billed_is_agreed_by_billing_staff(self):
+        clerk = self._new_user("clerk", "base.group_user,base.group_partner_manager")
+        client = self.client.with_user(clerk)
+        cycle = self.env.ref("invoice_portal.billing_cycle_monthly")
+        self.client.write({"billing_per_project": True, "billing_note": "<p>Thanks</p>"})
+        for values in (
+            {"billing_cycle_id": cycle.id},
+            {"billing_blocked": True},
+            {"billing_per_project": False},
+            {"billing_note": "<p>Pay me instead</p>"},
+            {"billing_terms": "<p>None</p>"},
+        ):
+            with self.subTest(values), self.assertRaises(AccessError):
+                client.write(values)
+            with self.subTest(values, new=True), self.assertRaises(AccessError):
+                client.create({"name": "New", "billing_blocked": True})
+        client.write({"phone": "+1 555 0100", "billing_per_project": True})
+        contact = client.create({"name": "Contact", "parent_id": client.id})
+        self.assertTrue(contact.sudo().billing_per_project)
+        client.write({"name": "Acme & Sons"})
+
+    def test_a_client_on_hold_is_named_to_whoever_bills_by_hand(self):
+        draft = self._draft(self._new_charge())
+        self.assertFalse(draft.billing_hold_reason)
+        self.client.write({"billing_blocked": True, "billing_blocked_reason": "Two invoices unpaid"})
+        draft.invalidate_recordset()
+        self.assertEqual(draft.billing_hold_reason, "Two invoices unpaid")
+        action = draft.action_billing_finalize()
+        self.assertIn("Two invoices unpaid", self.env[action["res_model"]].browse(action["res_id"]).summary)
+
     def test_a_typed_item_without_amount_is_not_finalized(self):
         invoice = self._draft(self._new_charge())
         invoice.invoice_line_ids = [Command.create({"name": "Courier", "price_unit": 0})]
