@@ -162,9 +162,10 @@ class AccountMove(models.Model):
         (self - charged).billing_card_id = False
         (self - charged).billing_card_ready = False
         cards = charged._billing_cards_sudo()
+        busy = set(charged._billing_transactions_under_way_sudo().invoice_ids.ids)
         for move in charged:
             move.billing_card_id = cards.get(move, self.env["payment.token"]).sudo(False)[:1]
-            move.billing_card_ready = bool(move.billing_card_id) and not move._billing_transactions_under_way_sudo()
+            move.billing_card_ready = bool(move.billing_card_id) and move._origin.id not in busy
 
     @api.private
     def _billing_cards_sudo(self):
@@ -173,32 +174,19 @@ class AccountMove(models.Model):
         A card belongs to the contact that saved it: those of the client itself and of the invoice's contact count, not
         those of others who work there. Elevated to read tokens and providers.
         """
-        contacts = self.partner_id | self.commercial_partner_id
-        tokens = (
-            self.env["payment.token"]
-            .sudo()
-            .search(
-                [
-                    ("partner_id", "in", contacts.ids),
-                    ("company_id", "in", self.company_id.ids),
-                    ("provider_id.state", "in", ("enabled", "test")),
-                    ("payment_method_id.active", "=", True),
-                ]
-            )
-        )
+        agreed = {
+            move: move.commercial_partner_id.sudo().with_company(move.company_id).billing_autopay_card_id
+            for move in self
+        }
+        owners = self.partner_id | self.commercial_partner_id
+        tokens = self.env["payment.token"].sudo().search([("partner_id", "in", owners.ids)])
         cards = {}
-        for move in self:
-            agreed = move.commercial_partner_id.sudo().with_company(move.company_id).billing_autopay_card_id
-            usable = tokens.filtered(
-                lambda token, move=move, agreed=agreed: (
-                    token.company_id == move.company_id
-                    and (token.partner_id in (move.partner_id, move.commercial_partner_id) or token == agreed)
-                    and token._billing_takes(move.currency_id)
-                )
+        for move, first in agreed.items():
+            own = tokens.filtered(
+                lambda token, move=move: token.partner_id in (move.partner_id, move.commercial_partner_id)
             )
-            if agreed and agreed.active and agreed not in usable and agreed._billing_is_usable(move):
-                usable |= agreed
-            cards[move] = usable.sorted(lambda token, agreed=agreed: (token != agreed, -token.id))
+            usable = (own | first).filtered(lambda token, move=move: token._billing_is_usable(move))
+            cards[move] = usable.sorted(lambda token, first=first: (token != first, -token.id))
         return cards
 
     @api.depends("transaction_ids.billing_doubt_since")

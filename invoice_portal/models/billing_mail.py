@@ -13,7 +13,7 @@ from odoo.modules.registry import Registry
 from odoo.tools import SQL
 from odoo.tools.mail import generate_tracking_message_id
 
-from ..tools import addresses, pdf
+from ..tools import addresses, outside, pdf
 from ..tools.smtp import is_temporary
 
 _logger = logging.getLogger(__name__)
@@ -270,10 +270,8 @@ class BillingMail(models.Model):
 
     @api.model
     def _commit(self):
-        """Intent before the outside world: see the class. Tests roll everything back, so they don't."""
-        if not modules.module.current_test:
-            self.env.flush_all()
-            self.env.cr.commit()  # pylint: disable=invalid-commit
+        """Intent before the outside world: see the class."""
+        outside.commit(self.env)
 
     def _hand_over(self):
         """Talk to the mail server. Its answers come back through `mail.mail`, message by message."""

@@ -543,7 +543,8 @@ class TestAutopay(CardCommon):
         mails = self.env["mail.mail"].sudo().search([("subject", "ilike", "expires soon")])
         self.assertEqual(len(mails), 1)
         self.desk_card.billing_expires_on = fields.Date.today() - timedelta(days=1)
-        self.assertNotIn(self.desk_card, self._finalized()._billing_cards_sudo())
+        invoice = self._finalized()
+        self.assertEqual(invoice._billing_cards_sudo()[invoice], self.card)
 
     def test_days_of_tries_are_checked(self):
         for days in ("", "1, 2", "0, 5, 3", "0, x", "0, 200"):
