@@ -1,1 +1,1 @@
-from . import document, payment, portal, run
+from . import document, payment, portal, portal_billing, run
