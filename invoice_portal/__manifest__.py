@@ -65,6 +65,8 @@
         "views/portal_billing_templates.xml",
         "views/portal_overview_templates.xml",
         "views/portal_templates.xml",
+        "views/portal_invoice_list_templates.xml",
+        "views/portal_invoice_page_templates.xml",
         "views/billing_menus.xml",
     ],
     "demo": ["demo/billing_demo.xml"],

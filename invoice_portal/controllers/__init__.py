@@ -1,1 +1,1 @@
-from . import document, payment, portal, portal_billing, run
+from . import document, payment, portal, portal_billing, portal_invoice, run

@@ -41,6 +41,8 @@ class BillingPaymentPortal(PaymentPortal):
         amount = self._cast_as_float(kwargs.get("amount"))
         if reason := invoices._billing_why_not_charge(amount, currency):
             raise ValidationError(reason)
+        if len(invoices) == 1 and (reason := invoices._billing_why_not_part(amount)):
+            raise ValidationError(reason)
         invoices._billing_claim_for_payment()
         if begun := invoices._billing_begun_payment_sudo():
             if not self._is_same_payment(begun, partner_id, invoices, amount, kwargs):

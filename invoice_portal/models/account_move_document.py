@@ -242,6 +242,7 @@ class AccountMoveLine(models.Model):
             }
         return {
             "kind": "item",
+            "line": self,
             "name": self.name or self.product_id.display_name or "",
             "case": self._billing_document_case(),
             "period": self._billing_document_period(),

@@ -60,6 +60,16 @@ class ResCompany(models.Model):
         string="Mail a receipt",
         help="Mail clients a receipt for each payment. Each client can have it otherwise.",
     )
+    billing_portal_upcoming = fields.Boolean(
+        string="Show the next invoice",
+        default=True,
+        help="Clients see on the portal what their next invoice will hold as of now.",
+    )
+    billing_portal_partial = fields.Boolean(
+        string="Payment in part",
+        default=True,
+        help="Clients may pay part of an invoice online. Instalments, and what credit leaves open, can always be paid.",
+    )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
         string="PDF engine",

@@ -6,6 +6,8 @@ class ResConfigSettings(models.TransientModel):
 
     billing_lock_invoices = fields.Boolean(related="company_id.billing_lock_invoices", readonly=False)
     billing_ready_mail = fields.Boolean(related="company_id.billing_ready_mail", readonly=False)
+    billing_portal_upcoming = fields.Boolean(related="company_id.billing_portal_upcoming", readonly=False)
+    billing_portal_partial = fields.Boolean(related="company_id.billing_portal_partial", readonly=False)
     billing_note = fields.Html(related="company_id.billing_note", readonly=False)
     billing_pdf_engine = fields.Selection(related="company_id.billing_pdf_engine", required=True, readonly=False)
     billing_review_threshold = fields.Float(related="company_id.billing_review_threshold", readonly=False)

@@ -1,0 +1,396 @@
+import csv
+import io
+import json
+from datetime import timedelta
+
+from odoo import Command, fields
+from odoo.tests import HttpCase, tagged
+
+from .portal import PortalCommon
+from .test_card import CardCommon
+
+
+@tagged("post_install", "-at_install")
+class TestPortalOverview(PortalCommon):
+    def test_it_says_what_is_due_overdue_and_to_the_credit(self):
+        self.company.sudo().billing_credit_use = "never"
+        late = self._invoice(120)
+        self._late(late)
+        self._invoice(30)
+        self._add_credit(45)
+        paid = self._invoice(70)
+        paid.action_billing_apply_credit() if paid.billing_credit_available else None
+        void = self._invoice(500)
+        void._billing_void("Wrong client")
+        self._as(self.user)
+        page = self._page("/my/billing")
+        self.assertIn(f"To pay {self._money(220)} 3 invoices, the first due", page)
+        self.assertIn(f"Overdue {self._money(120)} 1 invoice", page)
+        self.assertIn(f"Your credit {self._money(45)}", page)
+        self.assertIn(late.name, page)
+        self.assertNotIn(void.name, page)
+        # Nor does a void invoice count as spent.
+        self.assertIn(f"Total {self._money(220)}", page)
+
+    def _late(self, invoice):
+        invoice.sudo().line_ids.flush_recordset()
+        day = fields.Date.today() - timedelta(days=10)
+        self.env.cr.execute("UPDATE account_move SET invoice_date_due = %s WHERE id = %s", [day, invoice.id])
+        self.env.cr.execute(
+            "UPDATE account_move_line SET date_maturity = %s WHERE move_id = %s AND date_maturity IS NOT NULL",
+            [day, invoice.id],
+        )
+        self.env.invalidate_all()
+
+    def test_nobody_sees_another_s_account_nor_a_draft(self):
+        invoice = self._invoice(120)
+        self._invoice(77.77, finalize=False)
+        self._add_credit(45.67)
+        self._as(self.stranger)
+        page = self._page("/my/billing")
+        for secret in (invoice.name, self._money(120), self._money(45.67), self._money(77.77)):
+            self.assertNotIn(secret, page)
+        self._as(self.user)
+        page = self._page("/my/billing")
+        self.assertIn(self._money(120 - 45.67), page)
+        self.assertNotIn(self._money(77.77), page)
+        self._as(self.colleague)
+        self.assertIn(invoice.name, self._page("/my/billing"))
+
+    def test_a_visitor_logs_in_first(self):
+        self._as(None)
+        for path in ("/my/billing", "/my/billing/next", "/my/billing/receipt/1", "/my/invoices/pay"):
+            response = self._get(path, allow_redirects=False)
+            self.assertEqual(response.status_code, 303, path)
+            self.assertIn("/web/login", response.headers["Location"])
+
+    def test_another_company_s_invoices_stay_out(self):
+        elsewhere = self._new_company_with_accounts("Elsewhere").sudo()
+        foreign = self._foreign_invoice(elsewhere, 333.33)
+        self._as(self.user)
+        for path in ("/my/billing", "/my/invoices", "/my/invoices/pay"):
+            page = self._page(path)
+            self.assertNotIn("333.33", page)
+            self.assertNotIn(foreign.name, page)
+
+    def _foreign_invoice(self, company, price):
+        invoice = (
+            self.env["account.move"]
+            .sudo()
+            .with_company(company)
+            .create(
+                {
+                    "move_type": "out_invoice",
+                    "company_id": company.id,
+                    "partner_id": self.client.id,
+                    "invoice_line_ids": [Command.create({"name": "Elsewhere", "price_unit": price})],
+                }
+            )
+        )
+        invoice.action_post()
+        return invoice
+
+    def test_the_next_invoice_is_shown_and_not_made(self):
+        self._new_charge("Work of this month", 250)
+        before = self.env["account.move"].search_count([])
+        self._as(self.user)
+        page = self._page("/my/billing/next")
+        self.assertIn("Work of this month", page)
+        self.assertIn(self._money(250), page)
+        self.assertEqual(self.env["account.move"].search_count([]), before)
+        self._as(self.stranger)
+        self.assertNotIn("Work of this month", self._page("/my/billing/next"))
+        self.company.sudo().billing_portal_upcoming = False
+        self._as(self.user)
+        self.assertEqual(self._get("/my/billing/next").status_code, 404)
+        self.assertNotIn("/my/billing/next", self._get("/my/billing").text)
+
+    def test_receipts_are_one_s_own(self):
+        payment = self._add_credit(45)
+        self._as(self.user)
+        self.assertIn(f"/my/billing/receipt/{payment.id}", self._get("/my/billing").text)
+        response = self._get(f"/my/billing/receipt/{payment.id}")
+        self.assertEqual(response.headers["Content-Type"], "application/pdf")
+        self.assertTrue(response.content.startswith(b"%PDF"))
+        self._as(self.stranger)
+        self.assertEqual(self._get(f"/my/billing/receipt/{payment.id}").status_code, 404)
+        self.assertEqual(self._get("/my/billing/receipt/999999999").status_code, 404)
+
+
+@tagged("post_install", "-at_install")
+class TestPortalInvoices(PortalCommon):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.company.sudo().billing_credit_use = "never"
+        cls.open_one, cls.other = cls._invoice(120), cls._invoice(30)
+
+    def test_what_the_list_does_not_know_falls_back(self):
+        self._as(self.user)
+        for query in (
+            "sortby=nonsense",
+            "filterby=nonsense",
+            "groupby=nonsense",
+            "page=999",
+            "date_begin=yesterday&date_end=2026-99-99",
+            "project=x",
+            "project=99999999999999999999",
+            "search=%25_'%5C&search_in=nonsense",
+            "search=" + "x" * 5000,
+            "sortby=balance&groupby=month",
+            "groupby=project&filterby=unpaid",
+        ):
+            self.assertEqual(self._get(f"/my/invoices?{query}").status_code, 200, query)
+
+    def test_filters_search_and_period(self):
+        void = self._invoice(500)
+        void._billing_void("Wrong client")
+        self._as(self.user)
+
+        def listed(query):
+            text = self._get(f"/my/invoices?{query}").text
+            return {move for move in (self.open_one, self.other, void) if f">{move.name}<" in text}
+
+        self.assertEqual(listed("filterby=unpaid"), {self.open_one, self.other})
+        self.assertEqual(listed("filterby=void"), {void})
+        self.assertEqual(listed("filterby=paid"), set())
+        self.assertEqual(listed(f"search={self.other.name}&search_in=number"), {self.other})
+        self.assertEqual(listed("date_end=2001-01-01"), set())
+        self.assertEqual(listed(f"date_begin={fields.Date.today()}"), {self.open_one, self.other, void})
+
+    def test_the_project_is_named_and_found_though_it_is_not_shared(self):
+        self.project.sudo().privacy_visibility = "followers"
+        work = self._invoice(77, project_id=self.project.id)
+        self.assertEqual(work.billing_project_id, self.project)
+        self._as(self.user)
+        page = self._get(f"/my/invoices?project={self.project.id}").text
+        self.assertIn(work.name, page)
+        self.assertIn(self.project.name, page)
+        self.assertNotIn(f">{self.other.name}<", page)
+        self._as(self.stranger)
+        self.assertNotIn(self.project.name, self._get("/my/invoices").text)
+
+    def test_the_files_hold_what_the_list_shows(self):
+        draft = self._invoice(99, finalize=False)
+        self._as(self.user)
+        rows = self._csv("/my/invoices/invoices.csv?filterby=unpaid")
+        self.assertEqual({row[0] for row in rows[1:]}, {self.open_one.name, self.other.name})
+        self.assertEqual(sum(float(row[8]) for row in rows[1:]), 150)
+        items = self._csv("/my/invoices/items.csv")
+        self.assertEqual(sum(float(row[9]) for row in items[1:]), 150)
+        self.assertNotIn(draft.invoice_line_ids[:1].name + "99", str(items))
+        self.assertEqual(self._get("/my/invoices/secrets.csv").status_code, 404)
+        self._as(self.stranger)
+        self.assertEqual(len(self._csv("/my/invoices/invoices.csv")), 1)
+
+    def test_a_formula_in_a_file_is_text(self):
+        self._finalized(self._new_charge("=HYPERLINK(1)", 10))
+        self._as(self.user)
+        self.assertIn("'=HYPERLINK(1)", [row[2] for row in self._csv("/my/invoices/items.csv")])
+
+    def _csv(self, path):
+        response = self._get(path)
+        self.assertEqual(response.status_code, 200, path)
+        self.assertIn("no-store", response.headers["Cache-Control"])
+        return list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+
+    def test_queries_do_not_grow_with_the_history(self):
+        self._as(self.user)
+        for path in ("/my/billing", "/my/invoices"):
+            self._get(path)
+            few = self._queries(path)
+            self._more_invoices()
+            many = self._queries(path)
+            self.assertLessEqual(many, few + 3, path)
+
+    def _more_invoices(self):
+        for _number in range(12):
+            self._invoice(10)
+
+    def _queries(self, path):
+        self.env.flush_all()
+        self.env.invalidate_all()
+        self.env.registry.clear_all_caches()
+        self._get(path)
+        self.env.invalidate_all()
+        before = self.env.cr.sql_log_count
+        self._get(path)
+        return self.env.cr.sql_log_count - before
+
+
+@tagged("post_install", "-at_install")
+class TestPortalInvoicePage(PortalCommon):
+    def test_each_line_says_what_is_behind_it(self):
+        case = self._new_case("Broken form", 150, done=True)
+        invoice = self._finalized(case.billing_charge_ids | self._new_charge("Courier", 20, discount=50))
+        self._as(self.user)
+        page = self._page(f"/my/invoices/{invoice.id}")
+        self.assertIn(f"Case Broken form ({case.id})", page)
+        self.assertIn(f"Project {self.project.name}", page)
+        self.assertIn(f"Before discount {self._money(20)}", page)
+        self.assertNotIn(f"/my/tasks/{case.id}", self._get(f"/my/invoices/{invoice.id}").text)
+        self.project.sudo().privacy_visibility = "portal"
+        case.sudo().message_subscribe(self.user.partner_id.ids)
+        self.assertIn(f"/my/tasks/{case.id}", self._get(f"/my/invoices/{invoice.id}").text)
+
+    def test_who_sees_it(self):
+        invoice = self._invoice(120)
+        path = f"/my/invoices/{invoice.id}"
+        for user in (self.user, self.colleague):
+            self._as(user)
+            self.assertIn(invoice.name, self._page(path))
+        for user in (self.stranger, None):
+            self._as(user)
+            for way in (path, f"{path}?access_token=nonsense", f"{path}/items.csv"):
+                self.assertNotIn(invoice.name, self._get(way).text)
+        token = invoice._portal_ensure_token()
+        self._as(None)
+        text = self._get(f"{path}?access_token={token}").text
+        self.assertIn(invoice.name, text)
+        self.assertNotIn("of credit", text)
+        self.assertIn(invoice.name, self._get(f"{path}/items.csv?access_token={token}").text)
+
+    def test_amounts_in_the_address_are_looked_at(self):
+        invoice = self._invoice(120)
+        self._as(self.user)
+        for amount in ("nonsense", "nan", "inf", "-5", "1e400", "0"):
+            self.assertEqual(self._get(f"/my/invoices/{invoice.id}?amount={amount}&payment=True").status_code, 200)
+        page = self._page(f"/my/invoices/{invoice.id}?amount=121")
+        self.assertIn("is more than the", page)
+        self.company.sudo().billing_portal_partial = False
+        page = self._page(f"/my/invoices/{invoice.id}?amount=50")
+        self.assertIn(f"Please pay the whole {self._money(120)}", page)
+        self.assertNotIn("Pay a part", page)
+        self.assertFalse(invoice._billing_why_not_part(120))
+
+    def test_credit_pays_and_what_is_left_is_said_beforehand(self):
+        self.company.sudo().billing_credit_use = "offer"
+        self._add_credit(50)
+        invoice = self._invoice(120)
+        self.assertEqual(invoice.amount_residual, 120)
+        self._as(self.user)
+        path = f"/my/invoices/{invoice.id}"
+        page = self._page(path)
+        self.assertIn(f"From your credit {self._money(50)} Then by card or transfer {self._money(70)}", page)
+        response = self._post(f"{path}/credit", path)
+        self.assertIn("payment=True", response.url)
+        self.env.invalidate_all()
+        self.assertEqual(invoice.amount_residual, 70)
+        self.assertEqual(self._credit(), 0)
+        # A second click finds nothing to spend, and says so.
+        response = self._post(f"{path}/credit", path)
+        self.assertIn("There is no credit that could pay this invoice.", response.text)
+        self.assertEqual(invoice.amount_residual, 70)
+
+    def test_nobody_spends_another_s_credit(self):
+        self.company.sudo().billing_credit_use = "offer"
+        self._add_credit(50)
+        self._add_credit(60, self.other_client)
+        invoice = self._invoice(120)
+        path = f"/my/invoices/{invoice.id}/credit"
+        self._as(self.stranger)
+        self._post(path, "/my/invoices/pay")
+        self._as(None)
+        self._get(path, data={"csrf_token": "x"})
+        self._as(self.user)
+        # Without the form's token nothing happens.
+        self._get(path, data={"csrf_token": "x"})
+        self.env.invalidate_all()
+        self.assertEqual(invoice.amount_residual, 120)
+        self.assertEqual((self._credit(), self._credit(self.other_client)), (50, 60))
+
+    def test_where_credit_is_never_used_none_is_offered(self):
+        self.company.sudo().billing_credit_use = "never"
+        self._add_credit(50)
+        invoice = self._invoice(120)
+        self._as(self.user)
+        path = f"/my/invoices/{invoice.id}"
+        self.assertNotIn("of credit", self._get(path).text)
+        self.assertIn("There is no credit", self._post(f"{path}/credit", "/my/account").text)
+        self.assertEqual(invoice.amount_residual, 120)
+
+    def test_a_void_invoice_takes_no_credit(self):
+        self.company.sudo().billing_credit_use = "offer"
+        invoice = self._invoice(120)
+        invoice._billing_void("Wrong client")
+        self._add_credit(50)
+        self._as(self.user)
+        page = self._page(f"/my/invoices/{invoice.id}")
+        self.assertIn("nothing is due", page)
+        self.assertNotIn("of credit", page)
+        self.assertNotIn("Pay by bank transfer", page)
+
+
+@tagged("post_install", "-at_install")
+class TestPortalPaySeveral(CardCommon, PortalCommon, HttpCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.company.sudo().billing_credit_use = "never"
+        cls.first, cls.second = cls._invoice(120), cls._invoice(30)
+
+    def _begin(self, invoices, **values):
+        numbers = "-".join(map(str, invoices.ids))
+        params = {
+            "provider_id": self.demo_provider.id,
+            "payment_method_id": self.method.id,
+            "token_id": None,
+            "flow": "direct",
+            "tokenization_requested": False,
+            "landing_route": "/my/invoices",
+            "amount": sum(invoices.mapped("amount_residual")),
+            **values,
+        }
+        response = self._get(
+            f"/my/invoices/pay/{numbers}/transaction",
+            json={"jsonrpc": "2.0", "id": 0, "method": "call", "params": params},
+        )
+        return json.loads(response.text)
+
+    def test_several_are_one_payment(self):
+        self._as(self.user)
+        page = self._page(f"/my/invoices/pay?invoice={self.first.id}&invoice={self.second.id}")
+        self.assertIn(f"Total {self._money(150)}", page)
+        answer = self._begin(self.first | self.second)
+        attempt = self.env["payment.transaction"].sudo().search([("reference", "=", answer["result"]["reference"])])
+        self.assertEqual((attempt.amount, attempt.invoice_ids), (150, self.first | self.second))
+        self.assertEqual(attempt.partner_id, self.user.partner_id)
+        attempt._set_done()
+        attempt._post_process()
+        self.env.invalidate_all()
+        self.assertEqual((self.first.amount_residual, self.second.amount_residual), (0, 0))
+
+    def test_currencies_are_paid_apart(self):
+        euro = self._euro()
+        in_euro = self._invoice(40, currency_id=euro.id)
+        self._as(self.user)
+        page = self._page("/my/invoices/pay")
+        self.assertIn("by one payment each", page)
+        self.assertIn(f"Pay {self._money(150)}", page)
+        self.assertIn("Pay " + " ".join(euro.format(in_euro.amount_residual).split()), page)
+        self.assertIn("error", self._begin(self.first | in_euro))
+
+    def test_only_one_s_own_and_only_what_is_due(self):
+        foreign = self._invoice(10, self.other_client)
+        draft = self._invoice(11, finalize=False)
+        self._as(self.user)
+        for invoices in (self.first | foreign, foreign, self.first | draft):
+            self.assertIn("error", self._begin(invoices))
+        for amount in (149.99, 151, -1, 0, float("1e308")):
+            self.assertIn("error", self._begin(self.first | self.second, amount=amount))
+        self._as(None)
+        self.assertIn("error", self._begin(self.first))
+        self.assertFalse(self.env["payment.transaction"].sudo().search([("invoice_ids", "in", self.first.ids)]))
+
+    def test_what_is_under_way_is_left_out(self):
+        self.desk.mood = "silent"
+        self._charge(self.first, self._new_card(self.desk_provider))
+        self._as(self.user)
+        page = self._page("/my/invoices/pay")
+        self.assertIn(f"Left out, as a payment for it is under way: {self.first.name}", page)
+        self.assertIn("error", self._begin(self.first | self.second))
+
+    def test_hostile_addresses(self):
+        self._as(self.user)
+        for query in ("invoice=x", "invoice=-1", "invoice=99999999999999999999", "company=x", "currency='"):
+            self.assertEqual(self._get(f"/my/invoices/pay?{query}").status_code, 200, query)
