@@ -45,15 +45,74 @@ class BillingPaymentPortal(PaymentPortal):
             raise ValidationError(reason)
         invoices._billing_claim_for_payment()
         if begun := invoices._billing_begun_payment_sudo():
-            if not self._is_same_payment(begun, partner_id, invoices, amount, kwargs):
+            if begun.invoice_ids != invoices or not self._is_same_payment(begun, partner_id, amount, kwargs):
                 raise ValidationError(invoices._billing_why_not_begin(begun))
             return begun._get_processing_values()
         return super()._process_transaction(partner_id, currency_id, invoice_ids, payment_reference, **kwargs)
 
-    def _is_same_payment(self, begun, partner_id, invoices, amount, asked):
+    @route("/my/billing/credit/transaction/<int:currency_id>", type="jsonrpc", auth="user")
+    def billing_credit_transaction(self, currency_id, access_token=None, is_validation=False, **kwargs):
+        """Begin to pay credit, for oneself and by one's own card. As invoices are paid: one payment at a time."""
+        self._validate_transaction_kwargs(kwargs)
+        partner = request.env.user.partner_id
+        # Elevated for the user's own client, of whose invoices it needs the currencies.
+        client = partner.commercial_partner_id.sudo()
+        currency = request.env["res.currency"].browse(currency_id).exists()
+        amount = self._cast_as_float(kwargs.pop("amount", None))
+        if reason := client._billing_credit_why_not_pay(amount, currency):
+            raise ValidationError(reason)
+        if self._cast_as_int(kwargs.get("provider_id")) not in self._credit_providers_sudo(amount, currency).ids:
+            raise ValidationError(request.env._("Credit cannot be paid this way."))
+        client._billing_credit_claim()
+        if begun := client._billing_credit_begun_sudo(currency):
+            if not self._is_same_payment(begun, partner.id, amount, kwargs):
+                raise ValidationError(request.env["account.move"].sudo()._billing_why_not_begin(begun))
+            return begun._get_processing_values()
+        return self._create_transaction(
+            amount=amount,
+            currency_id=currency.id,
+            partner_id=partner.id,
+            custom_create_values={"billing_credit_client_id": client.id},
+            **kwargs,
+        )._get_processing_values()
+
+    def _credit_providers_sudo(self, amount, currency, **kwargs):
+        return (
+            request.env["payment.provider"]
+            .sudo()
+            ._get_compatible_providers(
+                request.env.company.id, request.env.user.partner_id.id, amount, currency_id=currency.id, **kwargs
+            )
+        )
+
+    def _billing_credit_form_values(self, amount, currency, landing_route):
+        """What Odoo's `payment.form` needs to pay credit. Elevated as there: to read providers, and the user's own
+        cards; those of colleagues are not among them."""
+        partner, report = request.env.user.partner_id, {}
+        providers = self._credit_providers_sudo(amount, currency, report=report)
+        methods = (
+            request.env["payment.method"]
+            .sudo()
+            ._get_compatible_payment_methods(providers.ids, partner.id, currency_id=currency.id, report=report)
+        )
+        return {
+            "mode": "payment",
+            "amount": amount,
+            "currency": currency,
+            "partner_id": partner.id,
+            "providers_sudo": providers,
+            "payment_methods_sudo": methods,
+            "tokens_sudo": request.env["payment.token"].sudo()._get_available_tokens(providers.ids, partner.id),
+            "availability_report": report,
+            "show_tokenize_input_mapping": self._compute_show_tokenize_input_mapping(providers),
+            "transaction_route": f"/my/billing/credit/transaction/{currency.id}",
+            "landing_route": landing_route,
+            "access_token": False,
+        }
+
+    def _is_same_payment(self, begun, partner_id, amount, asked):
         return (
             begun.partner_id.id == partner_id
-            and begun.invoice_ids == invoices
             and begun.currency_id.compare_amounts(begun.amount, amount) == 0
             and begun.provider_id.id == self._cast_as_int(asked.get("provider_id"))
             and begun.payment_method_id.id == self._cast_as_int(asked.get("payment_method_id"))
@@ -62,13 +121,15 @@ class BillingPaymentPortal(PaymentPortal):
         )
 
     def _create_transaction(self, *args, token_id=None, flow=None, custom_create_values=None, **kwargs):
-        """Invoices are paid by one's own cards: not by those of others who work for the same client, nor by a link."""
-        if (custom_create_values or {}).get("invoice_ids"):
+        """Invoices and credit are paid by one's own cards: not by those of others who work for the same client, nor by
+        a link."""
+        if {"invoice_ids", "billing_credit_client_id"} & (custom_create_values or {}).keys():
             custom_create_values = {"billing_origin": "client", **custom_create_values}
             if flow == "token":
                 card = request.env["payment.token"].sudo().browse(token_id).exists()
                 user = request.env.user
-                if user._is_public() or not card.active or card.partner_id != user.partner_id:
+                elsewhere = card.provider_id.id != self._cast_as_int(kwargs.get("provider_id"))
+                if user._is_public() or not card.active or card.partner_id != user.partner_id or elsewhere:
                     raise AccessError(request.env._("This card cannot be used here."))
         return super()._create_transaction(
             *args, token_id=token_id, flow=flow, custom_create_values=custom_create_values, **kwargs

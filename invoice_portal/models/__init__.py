@@ -55,6 +55,7 @@ from . import (
     payment_provider,
     payment_token,
     payment_transaction,
+    payment_transaction_credit,
     project_project,
     project_task,
     res_company,
@@ -68,4 +69,5 @@ from . import (
     res_partner_reminder,
     res_partner_statement,
     res_partner_subscription,
+    res_partner_top_up,
 )

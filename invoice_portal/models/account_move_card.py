@@ -252,12 +252,17 @@ class AccountMove(models.Model):
     def _billing_call_person(self, summary, note=""):
         """An activity for whoever looks after this invoice."""
         self.ensure_one()
+        user = self._billing_person_for(self.invoice_user_id, self.commercial_partner_id.user_id)
+        self.activity_schedule("mail.mail_activity_data_todo", summary=summary, note=note, user_id=user.id)
+
+    @api.model
+    def _billing_person_for(self, *candidates):
+        """The first of these who may look after invoices, else a billing manager."""
         managers = self.env.ref("invoice_portal.group_billing_manager").all_user_ids
-        candidates = (self.invoice_user_id, self.commercial_partner_id.user_id, *managers)
-        user = next((one for one in candidates if one.active and one.has_group("account.group_account_invoice")), None)
-        self.activity_schedule(
-            "mail.mail_activity_data_todo", summary=summary, note=note, user_id=(user or self.env.user).id
-        )
+        for user in (*candidates, *managers):
+            if user.active and user.has_group("account.group_account_invoice"):
+                return user
+        return self.env.user
 
     # -- by itself ----------------------------------------------------------------------------------------------------
 

@@ -18,15 +18,19 @@ class PaymentToken(models.Model):
 
     def _billing_is_usable(self, move):
         """Whether this card can be charged for this invoice now."""
+        return self._billing_is_chargeable(move.commercial_partner_id, move.company_id, move.currency_id)
+
+    def _billing_is_chargeable(self, client, company, currency):
+        """Whether this card can be charged for what this client owes or prepays to the company now."""
         self.ensure_one()
         return (
             self.active
             and not self._billing_is_expired()
-            and self.company_id == move.company_id
-            and self.partner_id.commercial_partner_id == move.commercial_partner_id
+            and self.company_id == company
+            and self.partner_id.commercial_partner_id == client
             and self.provider_id.state in ("enabled", "test")
             and self.payment_method_id.active
-            and self._billing_takes(move.currency_id)
+            and self._billing_takes(currency)
         )
 
     def _billing_is_expired(self):
@@ -47,7 +51,7 @@ class PaymentToken(models.Model):
         template = self.env.ref("invoice_portal.mail_template_card_expiring", raise_if_not_found=False)
         for token in expiring if template else ():
             client = token.partner_id.commercial_partner_id.with_company(token.company_id)
-            if client.billing_autopay_card_id == token:
+            if token in client.billing_autopay_card_id | client.billing_top_up_card_id:
                 template.send_mail(token.id)
                 token.billing_expiry_told_on = fields.Datetime.now()
 
@@ -69,5 +73,8 @@ class PaymentToken(models.Model):
         """Elevated by Odoo when a card is archived."""
         self.ensure_one()
         Partner = self.env["res.partner"].with_company(self.company_id)
+        reason = self.env._("The card %s was removed.", self.display_name)
         for client in Partner.search([("billing_autopay_card_id", "=", self.id)]):
-            client._billing_end_autopay(self.env._("The card %s was removed.", self.display_name))
+            client._billing_end_autopay(reason)
+        for client in Partner.search([("billing_top_up_card_id", "=", self.id)]):
+            client._billing_end_top_up(reason)

@@ -111,17 +111,49 @@ class PaymentTransaction(models.Model):
         self._billing_book()
         return None
 
+    # What is paid decides whether this is ours to guard, and what it must not meet. Here, invoices.
+
+    @api.model
+    def _get_billing_guarded_domain(self):
+        return Domain("invoice_ids", "!=", False)
+
     def _billing_is_guarded(self):
-        """Whether this is ours to guard: a payment of invoices, by a saved card."""
         return bool(self._billing_invoices())
+
+    def _billing_why_not_now(self):
+        """Why this cannot be paid now, in words, or nothing."""
+        return self._billing_invoices()._billing_why_not_charge(self.amount, self.currency_id, beside=self)
+
+    def _billing_claim(self):
+        """Of two payments of the same that begin at once, let one through: the other has to start over."""
+        self._billing_invoices()._billing_claim_for_payment()
+
+    def _billing_why_no_longer(self):
+        """Why nobody may have this paid any more, in words, or nothing."""
+        moves = self._billing_invoices()
+        if self.currency_id.compare_amounts(self.amount, sum(moves.mapped("amount_residual"))) > 0:
+            return self.env._(
+                "%(invoice)s has been paid meanwhile: asking again might take the money now. Look up %(reference)s at "
+                "the provider's, and set the outcome.",
+                invoice=", ".join(moves.mapped("display_name")),
+                reference=self.reference,
+            )
+        return None
+
+    def _billing_follow_up(self):
+        """What follows from the outcome, now that it is known."""
+        self._billing_invoices()._billing_after_attempt(self)
+
+    def _billing_call_person(self, summary, note):
+        for move in self._billing_invoices():
+            move._billing_call_person(summary, note)
 
     def _billing_begin(self):
         """From here on the money may be taken. Refused where another payment is under way, by the database at last:
         two that begin at once write to the same invoice, and one of them has to start over and look again."""
-        moves = self._billing_invoices()
-        if reason := moves._billing_why_not_charge(self.amount, self.currency_id, beside=self):
+        if reason := self._billing_why_not_now():
             raise ValidationError(reason)
-        moves._billing_claim_for_payment()
+        self._billing_claim()
         self.billing_doubt_since = fields.Datetime.now()
         outside.commit(self.env)
 
@@ -175,7 +207,7 @@ class PaymentTransaction(models.Model):
         """Another amount than the one asked for is an error to Odoo. To us it is a doubt: something was taken."""
         before = self.state
         result = super()._validate_amount(payment_data)
-        if self.state == "error" != before and self._billing_invoices():
+        if self.state == "error" != before and self._billing_is_guarded():
             self.write({"billing_doubt_since": fields.Datetime.now(), "billing_doubt_reason": self.state_message})
         return result
 
@@ -200,7 +232,7 @@ class PaymentTransaction(models.Model):
 
     def _set_done(self, *, state_message=None, extra_allowed_states=()):
         # Money that came in after all is booked, also where the payment had been given up.
-        if self._billing_invoices():
+        if self._billing_is_guarded():
             extra_allowed_states = (*extra_allowed_states, "cancel")
         return super()._set_done(state_message=state_message, extra_allowed_states=extra_allowed_states)
 
@@ -214,7 +246,7 @@ class PaymentTransaction(models.Model):
         self.filtered(lambda tx: tx.state == "done" and tx.payment_id.state == "canceled").payment_id = False
         result = super()._post_process()
         for tx in self.filtered(lambda tx: tx.state in ("done", "cancel", "error") and not tx.billing_doubt_since):
-            tx._billing_invoices()._billing_after_attempt(tx)
+            tx._billing_follow_up()
         return result
 
     def _billing_book(self):
@@ -280,15 +312,7 @@ class PaymentTransaction(models.Model):
             return self.env._(
                 "The provider no longer recognises the request. Look up %s there, and set the outcome.", self.reference
             )
-        moves = self._billing_invoices()
-        if self.currency_id.compare_amounts(self.amount, sum(moves.mapped("amount_residual"))) > 0:
-            return self.env._(
-                "%(invoice)s has been paid meanwhile: asking again might take the money now. Look up %(reference)s at "
-                "the provider's, and set the outcome.",
-                invoice=", ".join(moves.mapped("display_name")),
-                reference=self.reference,
-            )
-        return None
+        return self._billing_why_no_longer()
 
     def action_billing_ask(self):
         """Ask the provider for the outcome."""
@@ -388,7 +412,7 @@ class PaymentTransaction(models.Model):
                 | Domain("state", "=", "done")
                 & Domain("is_post_processed", "=", False)
                 & Domain("last_state_change", "<", late)
-                & Domain("invoice_ids", "!=", False)
+                & self._get_billing_guarded_domain()
             )
         )
         for tx in forgotten:
@@ -409,5 +433,4 @@ class PaymentTransaction(models.Model):
             if self.billing_doubt_since
             else self.env._("Card payment %s was taken, but could not be booked", self.reference)
         )
-        for move in self._billing_invoices():
-            move._billing_call_person(summary, self.billing_doubt_reason or self.state_message or "")
+        self._billing_call_person(summary, self.billing_doubt_reason or self.state_message or "")

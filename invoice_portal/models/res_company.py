@@ -56,6 +56,16 @@ class ResCompany(models.Model):
         help="The oldest credit first, never more than is due. When somebody says so: by a button on the invoice. Each "
         "client can have it otherwise.",
     )
+    billing_credit_most = fields.Monetary(
+        string="Most credit by card",
+        default=10000,
+        help="The largest amount that a client pays in by card, or is topped up by, at once. Zero: nobody can.",
+    )
+    billing_top_up_daily = fields.Integer(
+        string="Top-ups a day",
+        default=3,
+        help="So many times within 24 hours a client's card is charged by itself to fill up its credit.",
+    )
     billing_receipt_mail = fields.Boolean(
         string="Mail a receipt",
         help="Mail clients a receipt for each payment. Each client can have it otherwise.",

@@ -15,6 +15,10 @@ class ResConfigSettings(models.TransientModel):
     billing_autopay_when = fields.Selection(related="company_id.billing_autopay_when", required=True, readonly=False)
     billing_autopay_days = fields.Char(related="company_id.billing_autopay_days", required=True, readonly=False)
     billing_credit_use = fields.Selection(related="company_id.billing_credit_use", required=True, readonly=False)
+    billing_credit_most = fields.Monetary(
+        related="company_id.billing_credit_most", currency_field="currency_id", readonly=False
+    )
+    billing_top_up_daily = fields.Integer(related="company_id.billing_top_up_daily", readonly=False)
     billing_receipt_mail = fields.Boolean(related="company_id.billing_receipt_mail", readonly=False)
     billing_reminders = fields.Boolean(related="company_id.billing_reminders", readonly=False)
     billing_reminder_from = fields.Date(related="company_id.billing_reminder_from", readonly=False)

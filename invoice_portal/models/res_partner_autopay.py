@@ -58,8 +58,17 @@ class ResPartner(models.Model):
     @api.model
     def _billing_check_agreement(self, *vals_list):
         """Whose card is charged by itself follows from a consent that says who gave it and how; it is not typed in."""
-        if any(vals.get(fname) for vals in vals_list for fname in AGREEMENT) and not is_granted(self.env):
-            raise UserError(self.env._("Automatic payment is agreed on by *Automatic Payment*, with the consent."))
+        agreed = self._get_billing_agreement_fields()
+        if any(vals.get(fname) for vals in vals_list for fname in agreed) and not is_granted(self.env):
+            raise UserError(
+                self.env._(
+                    "Automatic payment is agreed on by *Automatic Payment* and *Automatic Top-Up*, with the consent."
+                )
+            )
+
+    @api.model
+    def _get_billing_agreement_fields(self):
+        return AGREEMENT
 
     @api.private
     def _billing_agree_autopay(self, card, consent):

@@ -32,6 +32,7 @@ from . import (
     test_status,
     test_subscription,
     test_texts,
+    test_top_up,
     test_tours,
     test_typed_line,
     test_void,

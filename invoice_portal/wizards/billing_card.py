@@ -89,29 +89,30 @@ class BillingCardResolve(models.TransientModel):
         return {"type": "ir.actions.act_window_close"}
 
 
-class BillingAutopay(models.TransientModel):
-    """Records that a client agreed to have a card charged by itself, or no longer does."""
+class BillingCardAgreement(models.AbstractModel):
+    """Records that a client agreed to have a card charged by itself: which one, and who says so."""
 
-    _name = "billing.autopay"
-    _description = "Automatic Payment"
+    _name = "billing.card.agreement"
+    _description = "Agreement on a Card"
 
     partner_id = fields.Many2one("res.partner", string="Client", required=True, readonly=True)
     card_ids = fields.Many2many("payment.token", compute="_compute_card_ids")
     card_id = fields.Many2one("payment.token", domain="[('id', 'in', card_ids)]")
-    now_card_id = fields.Many2one(related="partner_id.billing_autopay_card_id", string="Charged now")
-    now_since = fields.Datetime(related="partner_id.billing_autopay_since", string="Since")
-    now_consent = fields.Text(related="partner_id.billing_autopay_consent", string="Agreed")
     once_only = fields.Boolean(compute="_compute_once_only")
     consent = fields.Text()
-    include_open = fields.Boolean(string="Also what is open now")
-    open_count = fields.Integer(compute="_compute_open_count")
 
     @api.model
     def _open(self, client):
         client._billing_check_staff()
         wizard = self.create({"partner_id": client.id})
-        wizard.card_id = wizard.card_ids[:1]
-        return wizard._get_records_action(name=self.env._("Automatic Payment"), target="new")
+        wizard.card_id = wizard._suggested_card()
+        return wizard._get_records_action(name=wizard._title(), target="new")
+
+    def _suggested_card(self):
+        return self.card_ids[:1]
+
+    def _title(self):
+        raise NotImplementedError
 
     @api.depends("partner_id")
     def _compute_card_ids(self):
@@ -136,6 +137,33 @@ class BillingAutopay(models.TransientModel):
             provider = wizard.card_id.sudo().provider_id
             wizard.once_only = bool(provider) and not provider._billing_repeats_safely()
 
+    def _recorded_consent(self):
+        """What was agreed, with who wrote it down. Refused without a card of the client's, or without a word."""
+        self.ensure_one()
+        self.partner_id._billing_check_staff()
+        if not self.card_id or self.card_id not in self.card_ids:
+            raise UserError(self.env._("Choose one of the client's cards."))
+        if not (self.consent or "").strip():
+            raise UserError(self.env._("Say who agreed to this, when and how: you may have to prove it."))
+        return self.env._("%(consent)s (recorded by %(who)s)", consent=self.consent.strip(), who=self.env.user.name)
+
+
+class BillingAutopay(models.TransientModel):
+    """A card pays this client's invoices by itself, or no longer does."""
+
+    _name = "billing.autopay"
+    _description = "Automatic Payment"
+    _inherit = ["billing.card.agreement"]
+
+    now_card_id = fields.Many2one(related="partner_id.billing_autopay_card_id", string="Charged now")
+    now_since = fields.Datetime(related="partner_id.billing_autopay_since", string="Since")
+    now_consent = fields.Text(related="partner_id.billing_autopay_consent", string="Agreed")
+    include_open = fields.Boolean(string="Also what is open now")
+    open_count = fields.Integer(compute="_compute_open_count")
+
+    def _title(self):
+        return self.env._("Automatic Payment")
+
     @api.depends("partner_id")
     def _compute_open_count(self):
         for wizard in self:
@@ -155,14 +183,7 @@ class BillingAutopay(models.TransientModel):
 
     def action_agree(self):
         """From now on this card is charged."""
-        self.ensure_one()
-        self.partner_id._billing_check_staff()
-        if not self.card_id or self.card_id not in self.card_ids:
-            raise UserError(self.env._("Choose one of the client's cards."))
-        if not (self.consent or "").strip():
-            raise UserError(self.env._("Say who agreed to this, when and how: you may have to prove it."))
-        consent = self.env._("%(consent)s (recorded by %(who)s)", consent=self.consent.strip(), who=self.env.user.name)
-        self.partner_id._billing_agree_autopay(self.card_id, consent)
+        self.partner_id._billing_agree_autopay(self.card_id, self._recorded_consent())
         if self.include_open:
             self._open_invoices()._billing_plan_autopay()
         return {"type": "ir.actions.act_window_close"}
@@ -172,4 +193,41 @@ class BillingAutopay(models.TransientModel):
         self.ensure_one()
         self.partner_id._billing_check_staff()
         self.partner_id._billing_end_autopay(self.env._("ended by %s", self.env.user.name))
+        return {"type": "ir.actions.act_window_close"}
+
+
+class BillingTopUp(models.TransientModel):
+    """A card fills up this client's credit by itself, or no longer does."""
+
+    _name = "billing.top.up"
+    _description = "Automatic Top-Up"
+    _inherit = ["billing.card.agreement"]
+
+    currency_id = fields.Many2one("res.currency", default=lambda self: self.env.company.currency_id, readonly=True)
+    now_card_id = fields.Many2one(related="partner_id.billing_top_up_card_id", string="Charged now")
+    now_since = fields.Datetime(related="partner_id.billing_top_up_since", string="Since")
+    now_consent = fields.Text(related="partner_id.billing_top_up_consent", string="Agreed")
+    credit = fields.Char(related="partner_id.billing_credit", string="Credit now")
+    below = fields.Monetary(string="When it falls below")
+    amount = fields.Monetary(string="Add")
+
+    def _title(self):
+        return self.env._("Automatic Top-Up")
+
+    def _suggested_card(self):
+        """What is agreed now, to be changed."""
+        client = self.partner_id
+        self.below, self.amount = client.billing_top_up_below, client.billing_top_up_amount
+        return client.billing_top_up_card_id or super()._suggested_card()
+
+    def action_agree(self):
+        """From now on this card fills up the credit."""
+        self.partner_id._billing_agree_top_up(self.card_id, self.below, self.amount, self._recorded_consent())
+        return {"type": "ir.actions.act_window_close"}
+
+    def action_end(self):
+        """No card fills up the credit any more."""
+        self.ensure_one()
+        self.partner_id._billing_check_staff()
+        self.partner_id._billing_end_top_up(self.env._("ended by %s", self.env.user.name))
         return {"type": "ir.actions.act_window_close"}

@@ -17,6 +17,8 @@ COMPANY_FIELDS = [
     "billing_autopay_when",
     "billing_autopay_days",
     "billing_credit_use",
+    "billing_credit_most",
+    "billing_top_up_daily",
     "billing_receipt_mail",
 ]
 
@@ -51,6 +53,8 @@ class BillingSettings(models.TransientModel):
     billing_reminder_minimum = fields.Monetary(string="Smallest amount reminded")
     currency_id = fields.Many2one(related="company_id.currency_id")
     billing_credit_use = fields.Selection(CREDIT_USES, string="Use a client's credit", required=True)
+    billing_credit_most = fields.Monetary(string="Most credit by card")
+    billing_top_up_daily = fields.Integer(string="Top-ups a day")
     billing_receipt_mail = fields.Boolean(string="Mail a receipt")
 
     @api.model
