@@ -1,6 +1,7 @@
 from . import (
     abstract_billable_values,
     abstract_document,
+    abstract_reminder_pause,
     abstract_state_order,
     account_move,
     account_move_card,

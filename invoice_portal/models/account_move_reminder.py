@@ -30,7 +30,8 @@ class Standing(NamedTuple):
 class AccountMove(models.Model):
     """What is said to the client of an invoice that is overdue, and what keeps it from being said."""
 
-    _inherit = "account.move"
+    _name = "account.move"
+    _inherit = ["account.move", "billing.reminder.pausable"]
 
     billing_reminder_ids = fields.One2many(
         "billing.reminder", "move_id", string="Reminders", readonly=True, groups="invoice_portal.group_billing_user"
@@ -281,25 +282,3 @@ class AccountMove(models.Model):
         self._billing_check_staff()
         action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal.action_billing_reminders")
         return dict(action, domain=[("move_id", "=", self.id)], context={})
-
-    def action_billing_reminder_pause(self):
-        self._billing_check_staff()
-        return self.env["billing.reminder.pause"]._open(self)
-
-    def action_billing_reminder_resume(self):
-        """Remind of these again. What fell due in the meantime is said once, at its highest level."""
-        self._billing_check_staff()
-        self.check_access("write")
-        self._billing_reminder_set_pause(False, False)
-
-    @api.private
-    def _billing_reminder_set_pause(self, until, reason):
-        self.write({"billing_reminder_paused_until": until, "billing_reminder_pause_reason": reason})
-        day = format_date(self.env, until)
-        note = (
-            self.env._("Reminders are paused until %(day)s: %(reason)s", day=day, reason=reason)
-            if until
-            else self.env._("Reminders go on.")
-        )
-        for move in self:
-            move.message_post(body=note, subtype_xmlid="mail.mt_note")

@@ -1,12 +1,12 @@
 from odoo import api, fields, models
 from odoo.fields import Domain
-from odoo.tools import format_date
 
 
 class ResPartner(models.Model):
     """What a client was reminded of, and what follows from it."""
 
-    _inherit = "res.partner"
+    _name = "res.partner"
+    _inherit = ["res.partner", "billing.reminder.pausable"]
 
     billing_reminder_paused_until = fields.Date(
         string="Reminders Paused Until",
@@ -97,24 +97,5 @@ class ResPartner(models.Model):
         overdue = [move for move, standing in moves._billing_standings().items() if standing.overdue]
         return self.env["billing.reminder.send"]._open(moves.browse().union(*overdue))
 
-    def action_billing_reminder_pause(self):
-        self._billing_check_staff()
-        return self.env["billing.reminder.pause"]._open(self.commercial_partner_id)
-
-    def action_billing_reminder_resume(self):
-        """Remind these clients again. What fell due in the meantime is said once, at its highest level."""
-        self._billing_check_staff()
-        self.commercial_partner_id.check_access("write")
-        self.commercial_partner_id._billing_reminder_set_pause(False, False)
-
-    @api.private
-    def _billing_reminder_set_pause(self, until, reason):
-        self.write({"billing_reminder_paused_until": until, "billing_reminder_pause_reason": reason})
-        day = format_date(self.env, until)
-        note = (
-            self.env._("Reminders are paused until %(day)s: %(reason)s", day=day, reason=reason)
-            if until
-            else self.env._("Reminders go on.")
-        )
-        for partner in self:
-            partner.message_post(body=note, subtype_xmlid="mail.mt_note")
+    def _billing_reminder_pausable(self):
+        return self.commercial_partner_id

@@ -21,6 +21,8 @@ class GuardedActionsMixin:
         return {
             (model_name, name): function
             for model_name in self.env.registry
+            # What several models share is called on each of them.
+            if not self.env[model_name]._abstract
             for cls in type(self.env[model_name]).mro()
             if cls.__module__.startswith(f"odoo.addons.{self.addon}.")
             for name, function in vars(cls).items()

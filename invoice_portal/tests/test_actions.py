@@ -52,6 +52,7 @@ class TestActions(GuardedActionsMixin, CardCommon):
             "account.payment": payment,
             "account.move.send.wizard": env["account.move.send.wizard"].create({"move_id": invoice.id}),
             "billing.autopay": env["billing.autopay"].create({"partner_id": self.client.id}),
+            "billing.top.up": env["billing.top.up"].create({"partner_id": self.client.id}),
             "billing.card.charge": env["billing.card.charge"].create({"move_id": invoice.id, "card_id": card.id}),
             "billing.card.resolve": env["billing.card.resolve"].create({"transaction_id": attempt.id}),
             "billing.allocate": env["billing.allocate"].create({"entry_id": payment.move_id.id}),

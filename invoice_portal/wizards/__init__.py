@@ -1,4 +1,5 @@
 from . import (
+    abstract_allocation,
     abstract_credit,
     account_move_reversal,
     account_move_send_wizard,

@@ -71,7 +71,7 @@ class BillingAllocate(models.TransientModel):
         """Allocate what was typed, all of it or nothing."""
         self.ensure_one()
         self.entry_id._billing_check_staff()
-        chosen = self.invoice_ids.filtered(lambda row: row.currency_id.compare_amounts(row.amount, 0) != 0)
+        chosen = self.invoice_ids._used()
         if not chosen:
             raise UserError(self.env._("Choose an invoice, and type how much is for it."))
         for row in chosen:
@@ -82,6 +82,7 @@ class BillingAllocate(models.TransientModel):
 class BillingAllocateInvoice(models.TransientModel):
     _name = "billing.allocate.invoice"
     _description = "Invoice to Allocate to"
+    _inherit = ["billing.allocation.row"]
 
     wizard_id = fields.Many2one("billing.allocate", required=True, ondelete="cascade")
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True, ondelete="cascade")
@@ -89,19 +90,10 @@ class BillingAllocateInvoice(models.TransientModel):
     date_due = fields.Date(string="Due", readonly=True)
     balance = fields.Monetary(readonly=True)
     worth = fields.Monetary(help="What the whole credit is worth on this invoice, in its currency.", readonly=True)
-    chosen = fields.Boolean(string="Use")
-    amount = fields.Monetary(string="Allocate")
 
-    @api.onchange("chosen")
-    def _onchange_chosen(self):
-        if not self.chosen:
-            self.amount = 0
-        elif not self.amount:
-            wizard = self.wizard_id
-            others = wizard.invoice_ids.filtered(lambda row: row._origin != self._origin)
-            left = max(0, 1 - wizard._used_by(others))
-            self.amount = min(self.balance, self.currency_id.round(self.worth * left))
+    def _rows_of_wizard(self):
+        return self.wizard_id.invoice_ids
 
-    @api.onchange("amount")
-    def _onchange_amount(self):
-        self.chosen = bool(self.amount)
+    def _suggested_amount(self, others):
+        left = max(0, 1 - self.wizard_id._used_by(others))
+        return min(self.balance, self.currency_id.round(self.worth * left))

@@ -54,7 +54,7 @@ class BillingPayments(models.TransientModel):
         """Allocate what was typed, all of it or nothing."""
         self.ensure_one()
         self.move_id._billing_check_staff()
-        chosen = self.credit_ids.filtered(lambda row: row.currency_id.compare_amounts(row.amount, 0) != 0)
+        chosen = self.credit_ids._used()
         if not chosen:
             raise UserError(self.env._("Choose what to allocate, and how much of it."))
         for row in chosen:
@@ -101,6 +101,7 @@ class BillingPaymentsItem(models.TransientModel):
 class BillingPaymentsCredit(models.TransientModel):
     _name = "billing.payments.credit"
     _description = "Unallocated Payment or Credit of a Client"
+    _inherit = ["billing.allocation.row"]
 
     wizard_id = fields.Many2one("billing.payments", required=True, ondelete="cascade")
     currency_id = fields.Many2one(related="wizard_id.currency_id")
@@ -111,20 +112,9 @@ class BillingPaymentsCredit(models.TransientModel):
     open_currency_id = fields.Many2one("res.currency", readonly=True)
     open_amount = fields.Monetary(string="Open", currency_field="open_currency_id", readonly=True)
     worth = fields.Monetary(string="Open, on This Invoice", readonly=True)
-    chosen = fields.Boolean(string="Use")
-    amount = fields.Monetary(string="Allocate")
 
-    @api.onchange("chosen")
-    def _onchange_chosen(self):
-        if not self.chosen:
-            self.amount = 0
-        elif not self.amount:
-            others = self.wizard_id.credit_ids - self
-            due = self.wizard_id.move_id.amount_residual - sum(
-                row.amount for row in others if row._origin != self._origin
-            )
-            self.amount = max(0, min(self.worth, due))
+    def _rows_of_wizard(self):
+        return self.wizard_id.credit_ids
 
-    @api.onchange("amount")
-    def _onchange_amount(self):
-        self.chosen = bool(self.amount)
+    def _suggested_amount(self, others):
+        return min(self.worth, self.wizard_id.move_id.amount_residual - sum(others.mapped("amount")))
