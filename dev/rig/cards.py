@@ -3,10 +3,10 @@
 cards.py -c CONFIG -d DATABASE [--seed N] [--rounds N]     the whole experiment, on a database that may be spoilt
 cards.py -c CONFIG -d DATABASE --serve URL                 the server, and the job, as the experiment starts them
 
-In each round ten tabs of the client's browser and the job for automatic payments go for the same invoice. They meet a
-provider that answers, or takes the money and hangs up, or takes it while the job that asked is killed (SIGKILL). The
-provider keeps its own book; afterwards that, the database and the invoices must say the same. Real processes, real
-requests, real commits.
+In each round ten tabs of the client's browser and the job for automatic payments go for the same invoice; chance says
+who has how much of a head start, so that each of them is the first now and then. They meet a provider that answers, or
+takes the money and hangs up, or takes it while the job that asked is killed (SIGKILL). The provider keeps its own book;
+afterwards that, the database and the invoices must say the same. Real processes, real requests, real commits.
 """
 
 import argparse
@@ -31,6 +31,9 @@ from odoo.tools import config
 
 TABS = 10
 PATIENCE = 120
+# The most that tabs or job may be ahead of each other, and tabs among themselves, in seconds.
+HEAD_START = 0.5
+SCATTER = 0.05
 READY = "CARDS READY"
 LOGIN = "payer@client.example.com"
 
@@ -183,7 +186,7 @@ def new_invoice(options, planted, number):
         return invoice.id, token, invoice.amount_residual
 
 
-def tab(base, cookies, planted, invoice, answers, barrier):
+def tab(base, cookies, planted, invoice, answers, barrier, delay):
     """One click on “Pay” by the client's own saved card."""
     invoice_id, token, amount = invoice
     params = {
@@ -197,6 +200,7 @@ def tab(base, cookies, planted, invoice, answers, barrier):
         "landing_route": "/my/invoices",
     }
     barrier.wait()
+    time.sleep(delay)
     try:
         answer = requests.post(
             f"{base}/invoice/transaction/{invoice_id}", json={"params": params}, cookies=cookies, timeout=PATIENCE
@@ -218,7 +222,7 @@ def login(base):
     return session.cookies
 
 
-def round_of(kind, base, cookies, planted, invoice, desk, worker):
+def round_of(kind, chance, base, cookies, planted, invoice, desk, worker):
     desk.mood = {"kill": "slow"}.get(kind, kind)
     desk.answer.clear()
     if kind == "kill":
@@ -232,12 +236,16 @@ def round_of(kind, base, cookies, planted, invoice, desk, worker):
         desk.answer.set()
         worker.start()
     answers, barrier = [], threading.Barrier(TABS + 1)
+    ahead = chance.uniform(-HEAD_START, HEAD_START)
+    delays = [max(0, ahead) + chance.uniform(0, SCATTER) for _n in range(TABS)]
     tabs = [
-        threading.Thread(target=tab, args=(base, cookies, planted, invoice, answers, barrier)) for _n in range(TABS)
+        threading.Thread(target=tab, args=(base, cookies, planted, invoice, answers, barrier, delay))
+        for delay in delays
     ]
     for one in tabs:
         one.start()
     barrier.wait()
+    time.sleep(max(0, -ahead))
     worker.say("pay")
     for one in tabs:
         one.join()
@@ -259,12 +267,12 @@ def settle(options, worker):
 
 
 def judge(options, desk, invoices):
-    """What is wrong, in words: by the provider's book, the database's transactions, and the payments."""
-    wrong = []
+    """What is wrong, in words: by the provider's book, the database's transactions, and the payments. And who paid."""
+    wrong, winners = [], Counter()
     with environment(options.database) as env:
         for kind, invoice_id in invoices:
             env.cr.execute(
-                """SELECT tx.reference, tx.state, tx.billing_doubt_since IS NOT NULL, tx.payment_id
+                """SELECT tx.reference, tx.state, tx.billing_doubt_since IS NOT NULL, tx.payment_id, tx.billing_origin
                      FROM payment_transaction tx
                      JOIN account_invoice_transaction_rel rel ON rel.transaction_id = tx.id
                     WHERE rel.invoice_id = %s""",
@@ -273,6 +281,7 @@ def judge(options, desk, invoices):
             attempts = env.cr.fetchall()
             env.cr.execute("SELECT payment_state, amount_residual FROM account_move WHERE id = %s", [invoice_id])
             state, residual = env.cr.fetchone()
+            winners.update(f"{kind}: {attempt[4]}" for attempt in attempts if attempt[1] == "done")
             captures = sum(desk.captures[reference] for reference, *_rest in attempts)
             facts = {
                 "captures": captures,
@@ -288,7 +297,7 @@ def judge(options, desk, invoices):
         env.cr.execute("SELECT reference FROM payment_transaction WHERE reference IN %s", [tuple(known) or ("",)])
         lost = known - {row[0] for row in env.cr.fetchall()}
         wrong += [f"the provider took {desk.taken[reference]} for {reference}, unknown here" for reference in lost]
-    return wrong
+    return wrong, winners
 
 
 def free_port():
@@ -332,7 +341,7 @@ def experiment(options):
             kind = chance.choice(("take", "take", "reset", "trouble", "kill"))
             invoice = new_invoice(options, planted, number)
             invoices.append((kind, invoice[0]))
-            answers = round_of(kind, base, cookies, planted, invoice, desk, worker)
+            answers = round_of(kind, chance, base, cookies, planted, invoice, desk, worker)
             if answers.count("accepted") > 1:
                 wrong.append(f"{kind}: {answers.count('accepted')} tabs were let through for invoice {invoice[0]}")
             said.update(answers)
@@ -341,10 +350,12 @@ def experiment(options):
         for one in processes:
             one.kill()
         desk.close()
-    wrong += judge(options, desk, invoices)
+    contradictions, winners = judge(options, desk, invoices)
+    wrong += contradictions
     kinds = Counter(kind for kind, _id in invoices)
     print(
-        f"   {dict(kinds)}; answers to tabs {dict(said)}; {sum(desk.captures.values())} captures for "
+        f"   {dict(kinds)}; answers to tabs {dict(said)}; paid by {dict(winners)}; "
+        f"{sum(desk.captures.values())} captures for "
         f"{len(invoices)} invoices, {len(wrong)} wrong, {time.monotonic() - started:.0f} s"
     )
     for line in wrong:
