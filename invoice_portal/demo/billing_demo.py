@@ -49,7 +49,8 @@ class BillingDemo(models.AbstractModel):
         for login in ("client1", "client2"):
             contact = self.env.ref(f"invoice_portal.demo_user_{login}").partner_id
             self._let_client_follow(contact)
-            self._save_card(contact)
+            self._save_cards(contact)
+        self._use_cards()
         _logger.info("Demo business loaded: %s charges", len(self._charges()))
 
     def _play(self):
@@ -225,6 +226,7 @@ class BillingDemo(models.AbstractModel):
         monthly, extra = {}, []
         events = [(self._day(month), 0, self._bill_month, (month, monthly)) for month in range(12, -1, -1)]
         events += [(self._days_ago(row[3]), 1, self._bill_extra, (row, extra)) for row in tables.EXTRA]
+        events += [(self._day(row[1], row[2]), 2, self._prepay, row) for row in tables.PREPAID]
         for _day, _kind, bill, arguments in sorted(events, key=lambda event: event[:2]):
             bill(*arguments)
         return monthly, extra
@@ -246,6 +248,17 @@ class BillingDemo(models.AbstractModel):
         invoice = self._bill(self._create_charges([(where, product, name, day, quantity, price, 0, 0)]), day)
         invoice.is_move_sent = fate != "finalized"
         extra.append((invoice, fate))
+
+    def _prepay(self, client, month, day, amount, memo):
+        self.env["billing.credit.add"].create(
+            {
+                "partner_id": self._client(client).id,
+                "amount": amount,
+                "date": self._day(month, day),
+                "memo": memo,
+                "receipt": False,
+            }
+        ).action_confirm()
 
     def _pay_the_year(self, monthly, extra):
         in_full = {}
@@ -283,6 +296,9 @@ class BillingDemo(models.AbstractModel):
     def _pay(self, invoices, day, **values):
         """One payment per client: who gets two invoices pays both with one transfer."""
         due = invoices.line_ids.filtered(lambda line: line.display_type == "payment_term" and not line.reconciled)
+        if not due:
+            # Paid from credit.
+            return
         values.update(line_ids=[Command.set(due.ids)], payment_date=day, group_payment=True)
         self.env["account.payment.register"].create(values)._create_payments()
 
@@ -382,18 +398,60 @@ class BillingDemo(models.AbstractModel):
             project.message_subscribe(contact.ids)
             project.task_ids.message_subscribe(contact.ids)
 
-    def _save_card(self, contact):
-        """A card of Odoo's own test provider, where that is installed: it can be charged, and nobody pays."""
+    # -- cards --------------------------------------------------------------------------------------------------------
+
+    def _card_provider(self):
+        """Odoo's own test provider, where it is installed: it can be charged, and nobody pays."""
         demo = self.env.ref("payment.payment_provider_demo", raise_if_not_found=False)
-        if not demo or demo.code != "demo" or demo.company_id != self.env.company:
+        usable = demo and demo.code == "demo" and demo.company_id == self.env.company
+        return demo if usable else self.env["payment.provider"]
+
+    def _save_cards(self, contact):
+        """One that the client gave, for staff to charge, and one of the contact's own, for the portal."""
+        for provider in self._card_provider():
+            self.env["payment.token"].create(
+                [
+                    {
+                        "provider_id": provider.id,
+                        "payment_method_id": provider.payment_method_ids[:1].id,
+                        "payment_details": number,
+                        "partner_id": owner.id,
+                        "provider_ref": "demo",
+                        "demo_simulated_state": "done",
+                    }
+                    for number, owner in (("4242", contact.commercial_partner_id), ("1881", contact))
+                ]
+            )
+
+    def _use_cards(self):
+        client, consent = tables.AUTOMATIC
+        card = self.env["payment.token"].search([("partner_id", "=", self._client(client).id)], limit=1)
+        if not card:
             return
-        self.env["payment.token"].create(
+        self._client(client)._billing_agree_autopay(card, consent)
+        client, month, reason = tables.REFUSED
+        invoice = self.env["account.move"].search(
+            [
+                ("commercial_partner_id", "=", self._client(client).id),
+                ("invoice_date", "=", self._day(month)),
+                ("payment_state", "=", "not_paid"),
+                ("state", "=", "posted"),
+            ],
+            limit=1,
+        )
+        attempt = self.env["payment.transaction"].create(
             {
-                "provider_id": demo.id,
-                "payment_method_id": demo.payment_method_ids[:1].id,
-                "payment_details": "4242",
-                "partner_id": contact.commercial_partner_id.id,
-                "provider_ref": "demo",
-                "demo_simulated_state": "done",
+                "provider_id": card.provider_id.id,
+                "payment_method_id": card.payment_method_id.id,
+                "token_id": card.id,
+                "amount": invoice.amount_residual,
+                "currency_id": invoice.currency_id.id,
+                "partner_id": invoice.partner_id.id,
+                "operation": "offline",
+                "billing_origin": "automatic",
+                "invoice_ids": [Command.set(invoice.ids)],
             }
         )
+        attempt._set_error(reason)
+        attempt.is_post_processed = True
+        invoice.billing_autopay_note = self.env._("Stopped: %s", reason)

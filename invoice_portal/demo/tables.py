@@ -135,6 +135,16 @@ EXTRA = (
     ("kereru", "support", "Help with the first sale online", 2, 3, 70, "finalized"),
 )
 
+# Money without an invoice: client, month, day, amount, memo
+PREPAID = (
+    ("marisol", 7, 2, 450, "Prepaid for half a year"),
+    ("marisol", 2, 20, 1200, "Prepaid for the exhibition"),
+)
+# A card that was refused, for the invoice of that month: client, month, what the provider said
+REFUSED = ("bramble", 2, "Insufficient funds")
+# Who agreed to have its card charged by itself, and how
+AUTOMATIC = ("bramble", "Agreed by the owner on the phone")
+
 # Client, month of the invoice, reason, what becomes of its charges
 VOIDED = (
     ("hafenlicht", 2, "Cost centre was missing", "bill again"),

@@ -13,6 +13,7 @@ class TestDemo(BillingCommon):
     def setUpClass(cls):
         super().setUpClass()
         cls.env = cls.env(user=SUPERUSER_ID, context={"allowed_company_ids": cls.company.ids})
+        cls.env.ref("payment.payment_provider_demo").company_id = cls.company
         cls._load()
 
     @classmethod
@@ -81,6 +82,20 @@ class TestDemo(BillingCommon):
         letters, left_out = self.env["billing.reminder"]._due_letters(self.company)
         self.assertTrue(letters)
         self.assertTrue(left_out)
+
+    def test_one_has_credit_that_was_spent_in_part(self):
+        client = self.env["billing.demo"]._client("marisol")
+        credit = client._billing_credit_amounts(self.company)[client]
+        self.assertTrue(all(amount > 0 for amount in credit.values()))
+        history = self.env["account.move.line"].search(client.action_billing_credit()["domain"])
+        self.assertTrue(any(line.billing_credit_spent_on and line.reconciled for line in history))
+
+    def test_a_card_was_refused(self):
+        client = self.env["billing.demo"]._client("bramble")
+        attempt = self.env["payment.transaction"].search([("billing_origin", "=", "automatic")])
+        self.assertEqual((attempt.state, attempt.state_message), ("error", "Insufficient funds"))
+        self.assertEqual(attempt.invoice_ids.billing_status, "overdue")
+        self.assertTrue(client.with_company(self.company).billing_autopay_card_id)
 
     def test_nobody_gets_a_mail(self):
         self.assertFalse(self.env["mail.mail"].search([("state", "=", "outgoing")]))
