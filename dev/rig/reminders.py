@@ -183,12 +183,12 @@ def said_by_now(database, level):
     return said
 
 
-def share(options, sink, level, chance):
-    """Let two work, kill one, let a third go on."""
+def share(options, sink, level, stage, chance):
+    """Let two work, kill one at that stage, let a third go on."""
     workers = [Worker(options, name) for name in ("first", "second")]
     try:
         victim = chance.choice(workers)
-        stage, share_done, delay = chance.choice(("writing", "mailing")), chance.uniform(0, 0.8), chance.uniform(0, 0.3)
+        share_done, delay = chance.uniform(0, 0.8), chance.uniform(0, 0.3)
         before = len(sink.messages)
         # One head start, now and then of the other.
         for worker in chance.sample(workers, 2):
@@ -275,9 +275,10 @@ def experiment(options):
             plant(env, options.clients, sink.port)
             levels = env["billing.reminder.level"].search([("days", ">", 0)], order="days").ids
         print(f"   {options.clients} clients with {INVOICES} overdue invoices each, {len(levels)} levels", flush=True)
-        for level, name in zip(levels, LEVELS, strict=True):
+        stages = chance.sample(("writing", "mailing", "mailing"), 3)
+        for level, name, stage in zip(levels, LEVELS, stages, strict=True):
             before = len(sink.messages)
-            killed = share(options, sink, level, chance)
+            killed = share(options, sink, level, stage, chance)
             kills += killed
             for claim, contradictions in verdicts(options, sink, level, before, killed):
                 print(f"   {'FAILED' if contradictions else 'ok'}: {name}: {claim}", flush=True)
