@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
+from odoo.fields import Domain
 from odoo.tools import format_date
 
 
@@ -7,8 +8,9 @@ class AccountMove(models.Model):
     """The number of a draft: empty, and given when it is finalized; or typed, and then it has to fit.
 
     Odoo takes any typed number, drops one that does not fit the date, and learns the next number's format from it. A
-    slip would so change the numbers of everything that follows. Here a typed number continues its journal's series or
-    is refused; it is never dropped. What a first number may start, and how formats are read, stays Odoo's.
+    slip would so change the numbers of everything that follows. Here a typed number continues its journal's series
+    without leaving a gap or is refused; it is never dropped. What a first number may start, and how formats are read,
+    stays Odoo's.
     """
 
     _inherit = "account.move"
@@ -77,7 +79,7 @@ class AccountMove(models.Model):
     def _billing_why_not_number(self):
         """Why the typed number is refused, and what would be taken; or False."""
         self.ensure_one()
-        reason = False
+        reason, expected = False, self._billing_next_number()
         if taken := self._billing_number_taken():
             reason = self.env._("%(number)s is already the number of %(other)s.", number=self.name, other=taken)
         elif not self._get_sequence_format_param(self.name)[1]["seq"]:
@@ -95,12 +97,16 @@ class AccountMove(models.Model):
                 number=self.name,
                 journal=self.journal_id.name,
             )
+        elif before := self._billing_number_before_gap():
+            reason = self.env._("%(number)s would leave a gap after %(before)s.", number=self.name, before=before.name)
+            pattern, values = before._get_sequence_format_param(before.name)
+            expected = pattern.format(**dict(values, seq=values["seq"] + 1))
         if not reason:
             return False
         return self.env._(
             "%(reason)s The next number is %(number)s. Without a number, the invoice gets it when it is finalized.",
             reason=reason,
-            number=self._billing_next_number(),
+            number=expected,
         )
 
     def _billing_number_hint(self):
@@ -111,9 +117,6 @@ class AccountMove(models.Model):
             return False
         if not self._get_last_sequence():
             return self._billing_new_series_hint()
-        count = self._get_sequence_format_param(self.name)[1]["seq"]
-        if count > self._get_next_sequence_format()[1]["seq"]:
-            return self.env._("This leaves a gap: the next number is %s.", expected)
         return self.env._("This goes back into a gap: the next number is %s.", expected)
 
     def _billing_number_continues(self):
@@ -121,6 +124,31 @@ class AccountMove(models.Model):
         pattern, values = self._get_next_sequence_format()
         count = self._get_sequence_format_param(self.name)[1]["seq"]
         return pattern.format(**dict(values, seq=count)) == self.name
+
+    def _billing_number_before_gap(self):
+        """The entry after whose number the typed one would open a gap, or nothing.
+
+        The first number of a series may be any: who comes from another program goes on from there. A number below
+        one that was issued fills a gap, or part of it. Drafts above it prove nothing: several can be typed at once.
+        """
+        # A number is held also by an entry that this user may not see.
+        series = self.sudo()
+        others = Domain(
+            [
+                ("journal_id", "=", self.journal_id.id),
+                ("sequence_prefix", "=", self.sequence_prefix),
+                ("name", "not in", (False, "/")),
+                ("id", "!=", self._origin.id),
+            ]
+        )
+        if series.search_count(
+            others & Domain("posted_before", "=", True) & Domain("sequence_number", ">", self.sequence_number), limit=1
+        ):
+            return series.browse()
+        before = series.search(
+            others & Domain("sequence_number", "<", self.sequence_number), order="sequence_number desc", limit=1
+        )
+        return before.filtered(lambda move: move.sequence_number < self.sequence_number - 1)
 
     def _billing_number_taken(self):
         """Who has this number in the journal, in words."""

@@ -143,27 +143,63 @@ class TestNumber(BillingCommon):
         with self._refused("“Pilot” has no count"):
             self._new_invoice("Pilot")
 
-    def test_a_gap_is_taken_with_a_warning(self):
+    def test_a_number_that_leaves_a_gap_is_refused(self):
         self._numbered()
-        form = self._form(name="INV/2026/00005")
-        self.assertFalse(form.billing_number_refusal)
-        self.assertEqual(form.billing_number_hint, "This leaves a gap: the next number is INV/2026/00002.")
-        invoice = form.save()
-        form = self._form(name="INV/2026/00003")
-        self.assertEqual(form.billing_number_hint, "This goes back into a gap: the next number is INV/2026/00006.")
-        invoice.invoice_line_ids = [Command.create({"name": "Typed", "price_unit": 10})]
-        invoice._billing_finalize()
-        self.assertEqual(invoice.name, "INV/2026/00005")
+        refusal = "INV/2026/00050 would leave a gap after INV/2026/00001. The next number is INV/2026/00002"
+        form = self._form(name="INV/2026/00050")
+        self.assertRegex(form.billing_number_refusal, refusal)
+        self.assertFalse(form.billing_number_hint or form.show_name_warning)
+        with self._refused(refusal):
+            form.save()
+        with self._refused(refusal):
+            self._new_invoice("INV/2026/00050")
+        invoice = self._new_invoice("INV/2026/00002")
+        with self._refused("would leave a gap"):
+            invoice.name = "INV/2026/00003"
 
-    def test_cleared_it_is_automatic_again(self):
+    def test_several_typed_at_once_leave_no_gap_either(self):
         self._numbered()
-        invoice = self._new_invoice("INV/2026/00007")
-        with Form(invoice) as form:
-            form.name = False
-            self.assertEqual(form.name_placeholder, "INV/2026/00002")
-        self.assertFalse(invoice.name)
-        invoice._billing_finalize()
-        self.assertEqual((invoice.name, invoice.payment_reference), ("INV/2026/00002", "INV/2026/00002"))
+        values = [
+            {"move_type": "out_invoice", "partner_id": self.client.id, "name": f"INV/2026/{count:05}"}
+            for count in (2, 3, 5, 6)
+        ]
+        with self._refused("00005 would leave a gap after INV/2026/00003. The next number is INV/2026/00004"):
+            self.env["account.move"].create(values)
+        self.assertEqual(self.env["account.move"].create(values[:2])[-1].name, "INV/2026/00003")
+
+    def test_a_number_whose_predecessor_was_given_up_is_refused_on_finalizing(self):
+        self._numbered()
+        first, second = (self._new_invoice(name) for name in ("INV/2026/00002", "INV/2026/00003"))
+        first.name = False
+        with self._refused("00003 would leave a gap after INV/2026/00001"):
+            second._billing_finalize()
+        second.name = "INV/2026/00002"
+        second._billing_finalize()
+        self.assertEqual(second.name, "INV/2026/00002")
+
+    def test_the_first_number_of_a_series_may_be_any(self):
+        self._numbered("INV/2026/00471")
+        form = self._form(name="INV/2026/00470")
+        self.assertFalse(form.billing_number_refusal)
+        self.assertEqual(form.billing_number_hint, "This goes back into a gap: the next number is INV/2026/00472.")
+        form = self._form(invoice_date="2027-01-04", name="INV/2027/00050")
+        self.assertFalse(form.billing_number_refusal)
+        self.assertRegex(form.billing_number_hint, "The first number.* INV/2027/00051 next")
+        form.save()
+        with self._refused("gap after INV/2027/00050. The next number is INV/2027/00051"):
+            self._new_invoice("INV/2027/00052", invoice_date="2027-01-04")
+
+    def test_a_gap_that_is_there_can_be_filled(self):
+        self._numbered()
+        later = self._numbered("INV/2026/00002")
+        self.env.flush_all()
+        # As an earlier program may have left it.
+        self.env.cr.execute(
+            "UPDATE account_move SET name = 'INV/2026/00009', sequence_number = 9 WHERE id = %s", [later.id]
+        )
+        later.invalidate_recordset()
+        for name in ("INV/2026/00002", "INV/2026/00005"):
+            self.assertEqual(self._new_invoice(name).name, name)
 
     def test_the_first_number_of_a_journal_sets_the_format(self):
         form = self._form(name="ACME-2026-017")
