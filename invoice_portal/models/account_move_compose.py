@@ -1,6 +1,11 @@
+from markupsafe import Markup
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Command
+
+# Tax, due and rounding lines follow from these.
+TYPED_LINES = ("product", "line_section", "line_subsection", "line_note")
 
 
 class AccountMove(models.Model):
@@ -135,3 +140,50 @@ class AccountMove(models.Model):
             partner_id=self.commercial_partner_id.id,
             currency_id=self.currency_id.id,
         )
+
+    # -- duplicating --------------------------------------------------------------------------------------------------
+
+    def copy_data(self, default=None):
+        """A duplicate bills nothing again: lines that bill charges stay behind. A credit note takes all lines."""
+        vals_list = super().copy_data(default)
+        for move, vals in zip(self, vals_list, strict=True):
+            if "line_ids" in (default or {}) or not move._billing_lines_not_copied(vals):
+                continue
+            lines = move._billing_lines_to_copy()
+            vals["line_ids"] = [Command.create(line_vals) for line_vals in lines.sorted("id").copy_data()]
+            if move.billing_discount_type == "fixed":
+                # Agreed on for the whole, and possibly more than what is left.
+                vals["billing_discount"] = 0
+        return vals_list
+
+    def _get_copy_message_content(self, default):
+        content = super()._get_copy_message_content(default)
+        left_out = self._billing_lines_not_copied(default)
+        if not left_out or "line_ids" in default:
+            return content
+        return Markup("%s<br/>%s<ul>%s</ul>%s") % (
+            content,
+            self.env._("Left out, because these lines bill charges, and nothing is billed twice:"),
+            Markup().join(Markup("<li>%s</li>") % (line.name or "").partition("\n")[0] for line in left_out),
+            self.env._("The overall discount, a fixed amount, was left out with them.")
+            if self.billing_discount and self.billing_discount_type == "fixed"
+            else "",
+        )
+
+    def _billing_lines_not_copied(self, values):
+        """The lines that a copy with these values leaves out."""
+        self.ensure_one()
+        if values.get("move_type", self.move_type) not in ("out_invoice", "out_receipt"):
+            return self.line_ids.browse()
+        return self.line_ids.filtered("billing_charge_id")
+
+    def _billing_lines_to_copy(self):
+        """Everything typed but what bills charges, and the headings that stood over nothing else."""
+        typed = self.line_ids.filtered(
+            lambda line: line.display_type in TYPED_LINES and not line.billing_overall_discount
+        )
+        kept = typed - typed.filtered("billing_charge_id")
+        items = kept.filtered(lambda line: line.display_type == "product")
+        left_out = typed - kept
+        headings = [lines.parent_id | lines.parent_id.parent_id for lines in (left_out, items)]
+        return kept - (headings[0] - headings[1]) if items else kept.browse()

@@ -472,7 +472,7 @@ class TestCharge(BillingCommon):
         charge = self._new_charge()
         invoice = self._draft(charge)
         copied = invoice.copy()
-        self.assertFalse(copied.invoice_line_ids.billing_charge_id)
+        self.assertFalse(copied.invoice_line_ids)
         self.assertEqual(charge.invoice_id, invoice)
 
     # -- editing ------------------------------------------------------------------------------------------------------

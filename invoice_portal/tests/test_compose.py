@@ -1,7 +1,9 @@
 from freezegun import freeze_time
 
+from odoo import Command
 from odoo.exceptions import UserError
 from odoo.tests import Form, tagged
+from odoo.tools import html2plaintext
 
 from .common import BillingCommon
 
@@ -133,3 +135,93 @@ class TestCompose(BillingCommon):
             invoice.action_billing_cases()
         with self.assertRaisesRegex(UserError, "Only a draft"):
             invoice._billing_change_project(self.project)
+
+
+@tagged("post_install", "-at_install")
+class TestDuplicate(BillingCommon):
+    """*Duplicate* bills again what was typed, and nothing that a charge asked for."""
+
+    def _mixed(self, **values):
+        """An invoice of two charges and two typed items, under headings."""
+        invoice = self._draft(self._new_charge("Hosting") | self._new_charge("Support", 50))
+        for sequence, line in enumerate(invoice.invoice_line_ids):
+            line.sequence = 11 + sequence
+        invoice.write(
+            {
+                "invoice_line_ids": [
+                    Command.create({"display_type": kind, "name": name, "sequence": sequence})
+                    for sequence, kind, name in (
+                        (10, "line_section", "Services"),
+                        (20, "line_section", "Goods"),
+                        (23, "line_note", "Sold as seen"),
+                    )
+                ]
+                + [
+                    Command.create({"name": name, "price_unit": 30, "sequence": sequence, "tax_ids": self.tax.ids})
+                    for sequence, name in ((21, "Chair"), (22, "Table"))
+                ],
+                **values,
+            }
+        )
+        return invoice
+
+    def _note(self, copied):
+        return " ".join(html2plaintext(body) for body in copied.message_ids.mapped("body"))
+
+    def test_lines_that_bill_charges_stay_behind_and_are_named(self):
+        invoice = self._mixed()
+        for state in ("draft", "posted"):
+            with self.subTest(state):
+                copied = invoice.copy()
+                self.assertEqual(
+                    [(line.name, line.price_unit) for line in copied.invoice_line_ids.sorted("sequence")],
+                    [("Goods", 0), ("Chair", 30), ("Table", 30), ("Sold as seen", 0)],
+                )
+                self.assertEqual((copied.amount_untaxed, copied.amount_tax), (60, 60 * self.tax.amount / 100))
+                note = self._note(copied)
+                for said in ("duplicated from", "Left out, because these lines bill charges", "Hosting", "Support"):
+                    self.assertIn(said, note)
+                self.assertNotIn("Chair", note)
+                copied.invoice_line_ids[0].unlink()
+            if invoice.state == "draft":
+                invoice._billing_finalize()
+
+    def test_of_charges_alone_an_empty_draft_is_left(self):
+        for invoice in (self._draft(self._new_charge("Hosting")), self._finalized(self._new_charge("Hosting"))):
+            copied = invoice.copy()
+            self.assertFalse(copied.line_ids)
+            self.assertEqual((copied.partner_id, copied.amount_total), (invoice.partner_id, 0))
+            self.assertIn("Hosting", self._note(copied))
+
+    def test_what_was_opened_again_by_a_void_is_not_copied_either(self):
+        charge = self._new_charge("Hosting")
+        invoice = self._finalized(charge)
+        invoice._billing_void("Wrong")
+        self.assertEqual(charge.state, "open")
+        self.assertFalse(invoice.copy().invoice_line_ids)
+
+    def test_without_charges_everything_is_copied_and_nothing_said(self):
+        invoice = self.env["account.move"].create(
+            {
+                "move_type": "out_invoice",
+                "partner_id": self.client.id,
+                "invoice_line_ids": [Command.create({"name": "Chair", "price_unit": 30})],
+            }
+        )
+        copied = invoice.copy()
+        self.assertEqual(copied.invoice_line_ids.name, "Chair")
+        self.assertNotIn("Left out", self._note(copied))
+
+    def test_a_percentage_goes_along_and_a_fixed_discount_does_not(self):
+        copied = self._mixed(billing_discount=10).copy()
+        self.assertEqual((copied.billing_discount, copied.amount_untaxed), (10, 54))
+        copied = self._mixed(billing_discount_type="fixed", billing_discount=100).copy()
+        self.assertEqual((copied.billing_discount, copied.amount_untaxed), (0, 60))
+        self.assertIn("overall discount, a fixed amount, was left out", self._note(copied))
+
+    def test_a_credit_note_takes_the_lines_of_charges_along(self):
+        invoice = self._mixed()
+        invoice._billing_finalize()
+        note = invoice._reverse_moves([{"invoice_date": invoice.invoice_date}])
+        self.assertEqual(note.amount_total, invoice.amount_total)
+        self.assertNotIn("Left out", self._note(note))

@@ -392,7 +392,9 @@ class TestLockedFields(LockCommon):
             self.assertFalse(invoice.billing_void_reason)
 
     def test_a_copy_of_a_locked_invoice_is_an_open_draft(self):
-        copied = self.invoice.copy()
+        plain = self._plain_invoice()
+        plain._billing_finalize()
+        copied = plain.copy()
         copied.invoice_line_ids[0].price_unit = 7
         self.assertEqual((copied.state, copied.billing_locked), ("draft", False))
 
