@@ -79,9 +79,20 @@ class TestCompose(BillingCommon):
         by_case = {line.task_id: line for line in wizard.line_ids}
         self.assertEqual((by_case[billed].attachable, by_case[billed].invoice_id), (False, other))
         self.assertTrue(by_case[free].attachable)
+        self.assertEqual(wizard.attachable_count, 1)
         by_case[billed].chosen = True
         with self.assertRaisesRegex(UserError, f"“Billed” is already billed on .*{other.name}"):
             wizard.action_attach()
+
+    def test_where_nothing_can_be_chosen_no_button_offers_to_attach(self):
+        billed = self._new_case("Billed", 10, True)
+        self._finalized(billed.billing_charge_ids)
+        invoice = self._new_invoice()
+        wizard = self.env["billing.cases"].browse(invoice.action_billing_cases()["res_id"])
+        self.assertEqual((wizard.line_ids.task_id, wizard.attachable_count), (billed, 0))
+        self._new_case("New", 10)
+        wizard = self.env["billing.cases"].browse(invoice.action_billing_cases()["res_id"])
+        self.assertEqual(wizard.attachable_count, 1)
 
     def test_a_case_attached_elsewhere_in_the_meantime_is_refused(self):
         case = self._new_case("Wanted", 10, True)

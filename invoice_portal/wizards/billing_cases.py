@@ -12,6 +12,12 @@ class BillingCases(models.TransientModel):
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True, ondelete="cascade")
     project_id = fields.Many2one(related="move_id.billing_project_id")
     line_ids = fields.One2many("billing.cases.line", "cases_id", string="Cases")
+    attachable_count = fields.Integer(compute="_compute_attachable_count")
+
+    @api.depends("line_ids.attachable")
+    def _compute_attachable_count(self):
+        for wizard in self:
+            wizard.attachable_count = len(wizard.line_ids.filtered("attachable"))
 
     @api.model
     def _open(self, move):
