@@ -61,6 +61,25 @@ class AccountMove(models.Model):
         compute="_compute_billing_undelivered", groups="invoice_portal.group_billing_user"
     )
 
+    billing_waiting = fields.Boolean(
+        string="Waiting to Be Sent",
+        compute="_compute_billing_waiting",
+        search="_search_billing_waiting",
+        groups="invoice_portal.group_billing_user",
+        help="An e-mail about this invoice has not left yet.",
+    )
+    billing_waiting_note = fields.Text(
+        compute="_compute_billing_waiting",
+        groups="invoice_portal.group_billing_user",
+        help="What waits, since when and why, and when it is tried again.",
+    )
+    billing_mail_state = fields.Selection(
+        [("waiting", "Waiting to be sent"), ("undelivered", "Not delivered")],
+        string="E-mail",
+        compute="_compute_billing_mail_state",
+        groups="invoice_portal.group_billing_user",
+    )
+
     # -- to whom ------------------------------------------------------------------------------------------------------
 
     def _billing_addresses(self):
@@ -255,6 +274,39 @@ class AccountMove(models.Model):
             "billing_shared_mail_ids.recipient_ids", "any", failed
         )
         return found if True in value else ~found
+
+    def _get_billing_waiting_domain(self):
+        return [("state", "!=", "done")]
+
+    @api.depends(
+        "billing_mail_ids.state",
+        "billing_mail_ids.retry_on",
+        "billing_mail_ids.recipient_ids.reason",
+        "billing_shared_mail_ids.state",
+        "billing_shared_mail_ids.retry_on",
+        "billing_shared_mail_ids.recipient_ids.reason",
+    )
+    def _compute_billing_waiting(self):
+        for move in self:
+            waiting = (move.billing_mail_ids | move.billing_shared_mail_ids).filtered_domain(
+                self._get_billing_waiting_domain()
+            )
+            move.billing_waiting = bool(waiting)
+            move.billing_waiting_note = "\n".join(mail._waiting_note() for mail in waiting.sorted("id"))
+
+    def _search_billing_waiting(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        waiting = self._get_billing_waiting_domain()
+        found = Domain("billing_mail_ids", "any", waiting) | Domain("billing_shared_mail_ids", "any", waiting)
+        return found if True in value else ~found
+
+    @api.depends("billing_waiting", "billing_undelivered")
+    def _compute_billing_mail_state(self):
+        for move in self:
+            # What failed needs somebody; what waits goes on by itself.
+            undelivered = move.billing_undelivered and "undelivered"
+            move.billing_mail_state = undelivered or (move.billing_waiting and "waiting")
 
     def _message_receive_bounce(self, email, partner):
         """A mail that the server took and then returned was not delivered after all."""

@@ -10,7 +10,7 @@ from odoo import SUPERUSER_ID, api, fields, models, modules
 from odoo.exceptions import UserError
 from odoo.fields import Command, Domain
 from odoo.modules.registry import Registry
-from odoo.tools import SQL
+from odoo.tools import SQL, format_datetime
 from odoo.tools.mail import generate_tracking_message_id
 
 from ..tools import addresses, outside, pdf
@@ -175,6 +175,27 @@ class BillingMail(models.Model):
     def _pending(self):
         """Those the server has not answered for yet."""
         return self.recipient_ids.filtered(lambda recipient: recipient.state == "waiting")
+
+    def _waiting_note(self):
+        """What waits here, since when, why, and when it is tried again; for people."""
+        self.ensure_one()
+        pending = self._pending()
+        reason = next(filter(None, pending.mapped("reason")), "")
+        if reason and self.retry_on and self.state == "waiting":
+            following = self.env._("Next try: %s.", self._at(self.retry_on))
+        else:
+            following = self.env._("It leaves in the background.")
+        return self.env._(
+            "%(kind)s to %(readers)s, since %(since)s. %(reason)s %(following)s",
+            kind=dict(self._fields["kind"]._description_selection(self.env))[self.kind],
+            readers=", ".join(pending.mapped("email")),
+            since=self._at(self.create_date),
+            reason=reason,
+            following=following,
+        ).replace("  ", " ")
+
+    def _at(self, moment):
+        return format_datetime(self.env, moment, dt_format="short")
 
     def _addresses(self, kind):
         return addresses.joined(

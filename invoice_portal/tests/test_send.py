@@ -4,7 +4,7 @@ from unittest.mock import patch
 from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import Form, tagged
-from odoo.tools import mute_logger
+from odoo.tools import format_datetime, mute_logger
 
 from odoo.addons.base.models.ir_mail_server import IrMail_Server
 
@@ -386,9 +386,66 @@ class TestSendOutcome(SendCommon):
         self.assertEqual(mail.state, "waiting")
         self.assertTrue(mail.recipient_ids.reason)
         self.assertEqual(invoice.billing_status, "finalized")
+        self.assertWaits(invoice, "Invoice to billing@acme.example.com", mail.recipient_ids.reason)
+        self.assertIn(
+            f"Next try: {format_datetime(self.env, mail.retry_on, dt_format='short')}.", invoice.billing_waiting_note
+        )
+        self.assertIn(
+            f"since {format_datetime(self.env, mail.create_date, dt_format='short')}.", invoice.billing_waiting_note
+        )
         servers.smtp_port = self.sink.port
         self._retry_now(mail)
         self.assertEqual(invoice.billing_status, "sent")
+        self.assertWaitsNoMore(invoice)
+
+    def _is_listed_as_waiting(self, invoice):
+        Move = self.env["account.move"].with_context(active_test=False)
+        listed = [Move.search([("id", "=", invoice.id), ("billing_waiting", "=", value)]) for value in (True, False)]
+        self.assertEqual(listed[0] | listed[1], invoice)
+        return bool(listed[0])
+
+    def assertWaits(self, invoice, *said):
+        self.assertEqual((invoice.billing_waiting, invoice.billing_mail_state), (True, "waiting"))
+        self.assertTrue(self._is_listed_as_waiting(invoice))
+        for piece in said:
+            self.assertIn(piece, invoice.billing_waiting_note)
+
+    def assertWaitsNoMore(self, invoice):
+        self.assertEqual((invoice.billing_waiting, invoice.billing_waiting_note), (False, ""))
+        self.assertFalse(self._is_listed_as_waiting(invoice))
+
+    @mute_logger(*QUIET)
+    def test_what_waits_for_the_background_says_so_and_a_refusal_goes_before_it(self):
+        invoice = self._finalized()
+        self.assertWaitsNoMore(invoice)
+        self.assertFalse(invoice.billing_mail_state)
+        invoice._billing_queue_mails()
+        self.assertWaits(invoice, "It leaves in the background.")
+        self.assertNotIn("Next try", invoice.billing_waiting_note)
+        self.sink.refuse["billing@acme.example.com"] = "550 no such user"
+        self._run_job()
+        self.assertWaitsNoMore(invoice)
+        self.assertEqual(invoice.billing_mail_state, "undelivered")
+
+    @mute_logger(*QUIET)
+    def test_a_reminder_about_several_waits_on_each_of_them(self):
+        invoices = self._finalized() | self._finalized()
+        mail = self.env["billing.mail"].sudo()._queue(
+            [
+                {
+                    "move_id": invoices[0].id,
+                    "shared_move_ids": invoices[1].ids,
+                    "kind": "reminder",
+                    "subject": "Due",
+                    "addresses": {"to": "ann@client.example"},
+                }
+            ]
+        )
+        for invoice in invoices:
+            self.assertWaits(invoice, "Reminder to ann@client.example")
+        mail._record_failure("Gone")
+        for invoice in invoices:
+            self.assertWaitsNoMore(invoice)
 
     def _left_behind(self, state):
         """A mail as a process leaves it that dies in this state."""
