@@ -5,6 +5,8 @@ from ..tools.grant import granted, is_granted
 
 # Everything the client reads on the document, and what its totals, its number and its place in the books follow from.
 LOCKED_FIELDS = {
+    "access_token",
+    "always_tax_exigible",
     "amount_residual",
     "amount_residual_signed",
     "amount_tax",
@@ -38,10 +40,13 @@ LOCKED_FIELDS = {
     "invoice_partner_display_name",
     "invoice_payment_term_id",
     "journal_id",
+    "invoice_pdf_report_id",
     "line_ids",
+    "made_sequence_gap",
     "move_type",
     "name",
     "narration",
+    "origin_payment_id",
     "partner_bank_id",
     "partner_id",
     "partner_shipping_id",
@@ -51,17 +56,25 @@ LOCKED_FIELDS = {
     "qr_code_method",
     "quick_edit_total_amount",
     "ref",
+    "restrict_mode_hash_table",
     "reversed_entry_id",
     "secure_sequence_number",
+    "sending_data",
     "sequence_number",
     "sequence_prefix",
     "state",
+    "statement_line_id",
+    "tax_cash_basis_origin_move_id",
+    "tax_cash_basis_rec_id",
     "tax_totals",
     "taxable_supply_date",
 }
 
 # Set by finalizing and by voiding only.
 OWN_FIELDS = {"billing_locked", "billing_void_date", "billing_void_move_id", "billing_void_reason"}
+
+# What Odoo notes on a posted invoice by itself: its hash, a gap before it, and whom to name as the sender.
+NOTED_FIELDS = {"inalterable_hash", "made_sequence_gap", "sending_data"}
 
 # What Odoo's *Block Payment* does. Every other payment state follows from payments, and is written by nobody.
 PAYMENT_HOLDS = {("not_paid", "blocked"), ("partial", "blocked"), ("blocked", "blocked"), ("blocked", "not_paid")}
@@ -116,7 +129,7 @@ class AccountMove(models.Model):
             raise UserError(self.env._("An invoice is locked by finalizing it and voided by *Void*, not by hand."))
         touched = vals.keys() & self._billing_locked_fields()
         if is_granted(self.env):
-            touched -= {"inalterable_hash"}
+            touched -= NOTED_FIELDS
         for move in self.filtered("billing_locked") if touched else self:
             if any(move._billing_would_change(vals, fname) for fname in touched):
                 raise UserError(move._billing_locked_message())
@@ -136,6 +149,10 @@ class AccountMove(models.Model):
     def _hash_moves(self, **kwargs):
         # Odoo secures entries when they are posted, or later on demand: a hash is added, and nothing else changes.
         return super(AccountMove, granted(self))._hash_moves(**kwargs)
+
+    def _set_next_made_sequence_gap(self, made_gap):
+        # The invoice after one that was deleted, or that now fills the gap.
+        return super(AccountMove, granted(self))._set_next_made_sequence_gap(made_gap)
 
     @api.private
     def _billing_mark_void(self, reversal, reason):
@@ -159,6 +176,11 @@ class AccountMove(models.Model):
             return self[fname] != field.convert_to_cache(vals[fname], self)
         if fname == "payment_state" and "blocked" in (self.payment_state, vals[fname]):
             return (self.payment_state, vals[fname]) not in PAYMENT_HOLDS
+        # Odoo's own code, as superuser, makes the missing token of the client's link, and keeps and clears its send queue.
+        if fname == "access_token" and not self.access_token and self.env.su:
+            return False
+        if fname == "sending_data" and (not vals[fname] or self.env.su):
+            return False
         return self._field_will_change(self, vals, fname)
 
     @api.ondelete(at_uninstall=False)

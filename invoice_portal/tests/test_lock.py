@@ -46,7 +46,6 @@ OPEN_FIELDS = {
     "billing_autopay_date",
     "billing_autopay_note",
     "billing_last_attempt_on",
-    "always_tax_exigible",
     "auto_post_origin_id",
     "auto_post_until",
     "billing_email_bcc",
@@ -63,17 +62,10 @@ OPEN_FIELDS = {
     "invoice_user_id",
     "is_manually_modified",
     "is_move_sent",
-    "made_sequence_gap",
-    "origin_payment_id",
     "preferred_payment_method_line_id",
-    "sending_data",
-    "statement_line_id",
-    "tax_cash_basis_origin_move_id",
-    "tax_cash_basis_rec_id",
 }
 OPEN_LINE_FIELDS = {
     "full_reconcile_id",
-    "is_imported",
     "matching_number",
     "no_followup",
     "payment_id",
@@ -178,7 +170,19 @@ class TestLockedFields(LockCommon):
         )
         position = self.env["account.fiscal.position"].sudo().create({"name": "Elsewhere"})
         bank = self.env["res.partner.bank"].sudo().create({"acc_number": "0815", "partner_id": self.other_client.id})
+        self.invoice._portal_ensure_token()
+        payment = self.env["account.payment"].create({"partner_id": self.client.id, "amount": 1})
+        statement_line = (
+            self.env["account.bank.statement.line"]
+            .sudo()
+            .create({"journal_id": self.company_data["default_journal_bank"].id, "amount": 1, "payment_ref": "Paid"})
+        )
+        paid = self._finalized()
+        self._pay(paid)
+        partial = paid.line_ids.matched_credit_ids
         return {
+            "access_token": "0",
+            "always_tax_exigible": not self.invoice.always_tax_exigible,
             "amount_residual": 0,
             "amount_residual_signed": 0,
             "amount_tax": 1,
@@ -210,10 +214,13 @@ class TestLockedFields(LockCommon):
             "invoice_origin": "Somewhere",
             "invoice_partner_display_name": "Somebody",
             "invoice_payment_term_id": term.id,
+            "invoice_pdf_report_id": self.env["ir.attachment"].create({"name": "Another"}).id,
             "journal_id": journal.id,
+            "made_sequence_gap": not self.invoice.made_sequence_gap,
             "move_type": "out_refund",
             "name": "INV/1/1",
             "narration": "Something else",
+            "origin_payment_id": payment.id,
             "partner_bank_id": bank.id,
             "partner_id": self.other_client.id,
             "partner_shipping_id": self.other_client.id,
@@ -223,11 +230,15 @@ class TestLockedFields(LockCommon):
             "payment_state": "paid",
             "quick_edit_total_amount": 1,
             "ref": "Something else",
+            "restrict_mode_hash_table": not self.invoice.restrict_mode_hash_table,
             "reversed_entry_id": self._plain_invoice().id,
             "secure_sequence_number": 4711,
             "sequence_number": 4711,
             "sequence_prefix": "X",
             "state": "draft",
+            "statement_line_id": statement_line.id,
+            "tax_cash_basis_origin_move_id": paid.id,
+            "tax_cash_basis_rec_id": partial.id,
             "tax_totals": dict(self.invoice.tax_totals, total_amount_currency=1),
             "taxable_supply_date": "2020-01-01",
         }
@@ -262,6 +273,7 @@ class TestLockedFields(LockCommon):
             "extra_tax_data": {"price_unit": 1},
             "group_tax_id": self.tax.id,
             "invoice_date": "2020-01-01",
+            "is_imported": True,
             "is_storno": True,
             "journal_id": self.company_data["default_journal_misc"].id,
             "move_id": self._plain_invoice().id,
@@ -269,6 +281,7 @@ class TestLockedFields(LockCommon):
             "name": "Something else",
             "parent_state": "draft",
             "partner_id": self.other_client.id,
+            "payment_date": "2020-01-01",
             "price_subtotal": 1,
             "price_total": 1,
             "price_unit": 1,
@@ -333,7 +346,7 @@ class TestLockedFields(LockCommon):
     def test_no_stored_field_was_forgotten(self):
         """A field that comes with a new version of Odoo shows up here: lock it, or say why it stays open."""
         for records, locked, still_open in (
-            (self.invoice, self._header_edits().keys() | OWN_FIELDS.keys(), OPEN_FIELDS),
+            (self.invoice, self._header_edits().keys() | OWN_FIELDS.keys() | {"sending_data"}, OPEN_FIELDS),
             (self.line, self._line_edits().keys(), OPEN_LINE_FIELDS),
         ):
             stored = {
@@ -356,6 +369,31 @@ class TestLockedFields(LockCommon):
         )
         self.line.write({"name": "Hosting", "quantity": 1, "price_unit": 100, "tax_ids": [Command.set(self.tax.ids)]})
         self.assertEqual(self._document(self.invoice), before)
+
+    def test_only_odoos_send_queue_says_who_sends_it(self):
+        other = {"author_user_id": self.root.uid, "author_partner_id": self.other_client.id}
+        for context in ({}, HOSTILE_KEYS):
+            with self.assertLocked():
+                self._rpc(self.invoice, "write", {"sending_data": other}, **context)
+        second = self._finalized()
+        wizard = self.env["account.move.send.batch.wizard"].create({"move_ids": (self.invoice | second).ids})
+        wizard.action_send_and_print()
+        self.assertEqual(self.invoice.sending_data["author_user_id"], self.env.uid)
+        with self.assertLocked():
+            self._rpc(self.invoice, "write", {"sending_data": other})
+        self._rpc(self.invoice, "write", {"sending_data": False})
+        self.assertFalse(self.invoice.is_being_sent)
+
+    def test_the_token_of_the_clients_link_is_made_once_and_by_odoo(self):
+        with self.assertLocked():
+            self._rpc(self.invoice, "write", {"access_token": "easily guessed"})
+        token = self.invoice._portal_ensure_token()
+        self.assertTrue(token)
+        for env in self._each_caller():
+            for value in ("easily guessed", False):
+                with self.assertLocked():
+                    self._rpc(self.invoice, "write", {"access_token": value}, env=env)
+        self.assertEqual(self.invoice._portal_ensure_token(), token)
 
     # -- the lock itself ----------------------------------------------------------------------------------------------
 
@@ -628,7 +666,7 @@ class TestLockStillOpen(LockCommon):
         self.assertEqual(self.invoice.amount_residual, self.invoice.amount_total)
 
     def test_it_is_marked_as_sent_and_printed(self):
-        self.invoice.write({"is_move_sent": True, "sending_data": {"author_partner_id": 1}})
+        self.invoice.write({"is_move_sent": True})
         self.assertEqual(self.invoice.billing_status, "sent")
         self.assertIn(b"Hosting", self.env["ir.actions.report"].sudo()._render_qweb_html(
             "account.account_invoices", self.invoice.ids)[0])  # fmt: skip
@@ -644,6 +682,14 @@ class TestLockStillOpen(LockCommon):
         account = self.env["account.analytic.account"].sudo().create({"name": "Web", "plan_id": plan.id})
         self.line.analytic_distribution = {str(account.id): 100}
         self.assertEqual(self.line.analytic_line_ids.sudo().mapped("amount"), [100])
+
+    def test_odoo_notes_a_gap_before_it(self):
+        last = self._plain_invoice(invoice_date=self.invoice.invoice_date)
+        last._billing_finalize()
+        self.assertEqual(last.sequence_number, self.invoice.sequence_number + 1)
+        self.assertFalse(last.made_sequence_gap)
+        self.invoice._set_next_made_sequence_gap(True)
+        self.assertTrue(last.made_sequence_gap)
 
     def test_salesperson_and_token_follow_the_people(self):
         self.invoice.invoice_user_id = self.biller

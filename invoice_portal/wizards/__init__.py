@@ -2,6 +2,7 @@ from . import (
     abstract_allocation,
     abstract_credit,
     account_move_reversal,
+    account_move_send_batch_wizard,
     account_move_send_wizard,
     account_payment_register,
     base_partner_merge,
