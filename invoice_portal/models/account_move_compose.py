@@ -4,6 +4,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Command
 
+from .account_move_status import SALE_TYPES
+
 # Tax, due and rounding lines follow from these.
 TYPED_LINES = ("product", "line_section", "line_subsection", "line_note")
 
@@ -26,6 +28,22 @@ class AccountMove(models.Model):
         compute_sudo=True,
         groups="base.group_user",
     )
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        # Odoo computes with the lines before it creates them.
+        for vals in vals_list:
+            self._refuse_absurd_lines(vals)
+        return super().create(vals_list)
+
+    @api.model
+    def _refuse_absurd_lines(self, vals):
+        if (vals.get("move_type") or self.env.context.get("default_move_type")) not in SALE_TYPES:
+            return
+        for fname in ("invoice_line_ids", "line_ids"):
+            for command in vals.get(fname) or ():
+                if command[0] == Command.CREATE:
+                    self.env["account.move.line"]._refuse_absurd_numbers(command[2])
 
     @api.depends("name", "journal_id", "date", "state", "move_type")
     def _compute_billing_expected_number(self):

@@ -1,6 +1,11 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Command
+
+from .abstract_billable_values import SURCHARGE, TOO_MUCH, refuse_absurd_values
+
+# What is typed on a line of a customer invoice, and what its amount follows from.
+TYPED_NUMBERS = ("quantity", "price_unit", "discount")
 
 # What stands on the document, or decides what stands there. Analytic distribution, tags and matching are the
 # bookkeeper's own and stay open.
@@ -101,6 +106,9 @@ class AccountMoveLine(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         self._refuse_lines_on_locked_moves(vals_list)
+        for vals in vals_list:
+            if self.env["account.move"].browse(vals.get("move_id")).is_sale_document(include_receipts=True):
+                self._refuse_absurd_numbers(vals)
         lines = super().create(vals_list)
         if from_charges := lines.filtered("billing_charge_id"):
             self.env["billing.charge"]._claim(from_charges)
@@ -130,7 +138,40 @@ class AccountMoveLine(models.Model):
             lambda line: line.billing_charge_id and line.move_id.id != vals["move_id"]
         ):
             raise UserError(self.env._("A line that bills a charge stays on its invoice. Remove it there first."))
+        if vals.keys() & set(TYPED_NUMBERS) and any(
+            move.is_sale_document(include_receipts=True) for move in self.move_id
+        ):
+            self._refuse_absurd_numbers(vals)
         return super().write(vals)
+
+    @api.model
+    def _refuse_absurd_numbers(self, vals):
+        """Before Odoo computes with them: it could not even round what is no number."""
+        refuse_absurd_values(self, {fname: vals[fname] for fname in TYPED_NUMBERS if fname in vals})
+
+    @api.constrains(*TYPED_NUMBERS)
+    def _check_billing_numbers(self):
+        for line in self:
+            if line.display_type != "product" or not line.move_id.is_sale_document(include_receipts=True):
+                continue
+            if not -SURCHARGE <= line.discount <= 100:
+                raise ValidationError(
+                    self.env._(
+                        "“%(line)s”: a discount cannot exceed 100 %%, nor a surcharge 1000 %%, and this is "
+                        "%(discount)g %%.",
+                        line=(line.name or "").partition("\n")[0],
+                        discount=line.discount,
+                    )
+                )
+            if not abs(line.quantity * line.price_unit * (1 - line.discount / 100)) < TOO_MUCH:
+                raise ValidationError(
+                    self.env._(
+                        "“%(line)s” comes to more than can be billed: %(quantity)g × %(price)g. Check both numbers.",
+                        line=(line.name or "").partition("\n")[0],
+                        quantity=line.quantity,
+                        price=line.price_unit,
+                    )
+                )
 
     def _billing_would_change(self, vals, fname):
         # Odoo's comparison overlooks records that a command makes or edits on the way.

@@ -4,7 +4,7 @@ from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..tools.grant import is_granted
-from .abstract_billable_values import TOO_MUCH
+from .abstract_billable_values import SURCHARGE, TOO_MUCH
 
 STATES = [
     ("open", "Open"),
@@ -206,8 +206,8 @@ class BillingCharge(models.Model):
         "The period of a charge ends before it starts.",
     )
     _discount = models.Constraint(
-        "CHECK (discount IS NULL OR discount <= 100)",
-        "A discount cannot exceed 100 %.",
+        f"CHECK (discount IS NULL OR discount BETWEEN -{SURCHARGE} AND 100)",
+        "A discount cannot exceed 100 %, nor a surcharge 1000 %.",
     )
     _discarded_is_unbilled = models.Constraint(
         "CHECK (discarded IS NOT TRUE OR invoice_line_id IS NULL)",

@@ -94,8 +94,8 @@ class BillingPackage(models.Model):
         "The quantity of a package is more than zero, and a number that can be billed.",
     )
     _price = models.Constraint(
-        f"CHECK (price_unit IS NULL OR abs(price_unit) * quantity < {TOO_MUCH:.0f})",
-        "The price of a package is more than can be billed.",
+        f"CHECK (price_unit IS NULL OR price_unit >= 0 AND price_unit * quantity < {TOO_MUCH:.0f})",
+        "The price of a package cannot be negative, nor come to more than can be billed.",
     )
     _amounts = models.Constraint(
         f"CHECK (setup_fee IS NULL OR setup_fee >= 0 AND setup_fee < {TOO_MUCH:.0f})",
@@ -322,8 +322,8 @@ class BillingPackagePrice(models.Model):
         "(package_id, currency_id)", "A package has one price per currency; this currency is listed already."
     )
     _price = models.Constraint(
-        f"CHECK (price_unit IS NULL OR abs(price_unit) < {TOO_MUCH:.0f})",
-        "The price of a package is more than can be billed.",
+        f"CHECK (price_unit IS NULL OR price_unit >= 0 AND price_unit < {TOO_MUCH:.0f})",
+        "The price of a package cannot be negative, nor more than can be billed.",
     )
     _amounts = models.Constraint(
         f"CHECK (setup_fee IS NULL OR setup_fee >= 0 AND setup_fee < {TOO_MUCH:.0f})",

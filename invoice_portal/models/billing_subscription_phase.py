@@ -3,7 +3,7 @@ from odoo.exceptions import UserError
 
 from ..tools.grant import granted, is_granted
 from ..tools.periods import Grid
-from .abstract_billable_values import TOO_MUCH
+from .abstract_billable_values import SURCHARGE, TOO_MUCH
 from .billing_package import PRORATIONS, TIMINGS, UNITS
 
 # Taken over from the package when the phase begins: editing the package later changes no subscription.
@@ -50,7 +50,7 @@ class BillingSubscriptionPhase(models.Model):
         "The price of a subscription cannot be negative, nor come to more than can be billed.",
     )
     _discount = models.Constraint(
-        "CHECK (discount IS NULL OR discount BETWEEN -1000 AND 100)",
+        f"CHECK (discount IS NULL OR discount BETWEEN -{SURCHARGE} AND 100)",
         "A discount cannot exceed 100 %, nor a surcharge 1000 %.",
     )
     _interval = models.Constraint("CHECK (interval_count BETWEEN 1 AND 100)", "An interval is from 1 to 100 long.")

@@ -89,6 +89,15 @@ class TestCharge(BillingCommon):
         with self.assertRaisesRegex(UserError, "Quantity: 1e\\+300 is more than can be billed"):
             charge.quantity = 1e300
 
+    def test_a_discount_is_neither_more_than_all_nor_an_absurd_surcharge(self):
+        self.assertEqual(self._new_charge(discount=-50).amount, 150)
+        for discount in (101, -1001, -1e12):
+            with self.subTest(discount=discount), mute_logger("odoo.sql_db"):
+                with self.assertRaisesRegex(IntegrityError, "billing_charge_discount"), self.env.cr.savepoint():
+                    self._new_charge(discount=discount, price=1)
+        with self.assertRaisesRegex(UserError, "Discount .*more than can be billed"):
+            self._new_charge(discount=float("nan"))
+
     def test_a_product_fills_description_price_and_taxes_of_the_client(self):
         position = self.env["account.fiscal.position"].sudo().create({"name": "Abroad", "company_id": self.company.id})
         self.tax_sale_b.sudo().write(

@@ -235,6 +235,12 @@ class TestPackage(BillingCommon):
         own.with_user(shared.env.user).company_id = self.company
         self.assertEqual(own.company_id, self.company)
 
+    def test_a_package_has_no_negative_price(self):
+        for record in (self.package, self.package.price_ids):
+            with self.subTest(str(record)), mute_logger("odoo.sql_db"):
+                with self.assertRaisesRegex(IntegrityError, "price"), self.env.cr.savepoint():
+                    record.write({"price_unit": -5})
+
     def test_numbers_that_cannot_be_billed_are_refused(self):
         nan, much = float("nan"), 1e14
         price = self.package.price_ids

@@ -1,6 +1,7 @@
 from lxml import etree
 
 from odoo import Command
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import Form, tagged
 
 from .common import BillingCommon
@@ -88,3 +89,36 @@ class TestTypedLine(BillingCommon):
         (button,) = arch.xpath("//header/button[@special='save']")
         self.assertEqual(button.get("string"), "Save Draft")
         self.assertTrue(button.get("invisible").startswith("id or "), "A saved one says by itself that it is saved")
+
+    def test_absurd_numbers_are_refused_by_the_name_of_their_field(self):
+        invoice = self._typed(self.client)
+        line = invoice.invoice_line_ids
+        for fname, label in (("quantity", "Quantity"), ("price_unit", "Unit Price"), ("discount", "Discount")):
+            for value in (float("nan"), float("inf"), float("-inf"), 1e308, "nan"):
+                refused = f"{label}.*: .* is more than can be billed"
+                for change in (
+                    lambda values: line.write(values),
+                    lambda values: invoice.write({"invoice_line_ids": [Command.create({"name": "Gold", **values})]}),
+                    lambda values: invoice.create(
+                        {
+                            "move_type": "out_invoice",
+                            "partner_id": self.client.id,
+                            "invoice_line_ids": [Command.create({"name": "Gold", **values})],
+                        }
+                    ),
+                ):
+                    with self.subTest(fname, value=value), self.assertRaisesRegex(UserError, refused):
+                        with self.env.cr.savepoint():
+                            change({fname: value})
+
+    def test_what_comes_to_too_much_or_is_no_discount_is_refused(self):
+        line = self._typed(self.client).invoice_line_ids
+        for values, refused in (
+            ({"quantity": 1e9, "price_unit": 1e9}, "“Travel” comes to more than can be billed: 1e\\+09 × 1e\\+09"),
+            ({"discount": 100.5}, "“Travel”: a discount cannot exceed 100 %.* this is 100.5 %"),
+            ({"discount": -1e12}, "nor a surcharge 1000 %"),
+        ):
+            with self.subTest(values), self.assertRaisesRegex(ValidationError, refused), self.env.cr.savepoint():
+                line.write(values)
+        line.write({"price_unit": -100, "discount": -20})
+        self.assertEqual(line.price_subtotal, -120)
