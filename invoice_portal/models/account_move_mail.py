@@ -74,7 +74,7 @@ class AccountMove(models.Model):
         help="What waits, since when and why, and when it is tried again.",
     )
     billing_mail_state = fields.Selection(
-        [("waiting", "Waiting to be sent"), ("undelivered", "Not delivered")],
+        [("waiting", "E-mail waiting"), ("undelivered", "Not delivered")],
         string="E-mail",
         compute="_compute_billing_mail_state",
         groups="invoice_portal.group_billing_user",
