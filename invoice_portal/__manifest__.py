@@ -64,6 +64,7 @@
         "views/res_config_settings_views.xml",
         "views/portal_billing_templates.xml",
         "views/portal_overview_templates.xml",
+        "views/portal_credit_templates.xml",
         "views/portal_templates.xml",
         "views/portal_invoice_list_templates.xml",
         "views/portal_invoice_page_templates.xml",

@@ -1,1 +1,1 @@
-from . import document, payment, portal, portal_billing, portal_invoice, run
+from . import document, payment, portal, portal_billing, portal_credit, portal_invoice, run

@@ -1,5 +1,5 @@
-import math
 from collections import OrderedDict
+from urllib.parse import urlencode
 
 from odoo import fields
 from odoo.exceptions import AccessError, MissingError, UserError, ValidationError
@@ -9,6 +9,7 @@ from odoo.tools import format_date
 
 from odoo.addons.account_payment.controllers.payment import PaymentPortal
 from odoo.addons.account_payment.controllers.portal import PortalAccount
+from odoo.addons.payment.utils import generate_access_token
 
 from ..models.account_move_status import SALE_TYPES
 from ..tools.spreadsheet import csv_file
@@ -190,26 +191,9 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
 
     # -- the page of one ----------------------------------------------------------------------------------------------
 
-    @route()
-    def portal_my_invoice_detail(self, invoice_id, access_token=None, report_type=None, download=False, **kwargs):
-        if "amount" in kwargs and not self._billing_amount(kwargs["amount"]):
-            # Odoo would fail on what is no number.
-            del kwargs["amount"]
-        return super().portal_my_invoice_detail(
-            invoice_id, access_token=access_token, report_type=report_type, download=download, **kwargs
-        )
-
-    def _billing_amount(self, text):
-        """The amount that somebody typed, or nothing."""
-        try:
-            amount = float(text)
-        except (TypeError, ValueError):
-            return None
-        return amount if math.isfinite(amount) and amount > 0 else None
-
     def _invoice_get_page_view_values(self, invoice, access_token, payment=False, amount=None, **kwargs):
         told = {}
-        if amount and (reason := invoice._billing_why_not_part(self._billing_amount(amount))):
+        if amount and (reason := invoice._billing_why_not_part(self._cast_as_float(amount))):
             told["billing_error"], amount, payment = reason, None, False
         values = super()._invoice_get_page_view_values(invoice, access_token, payment=payment, amount=amount, **kwargs)
         if invoice.move_type in SALE_TYPES:
@@ -222,6 +206,22 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
                 **told,
             )
         return values
+
+    @route("/my/invoices/<int:invoice_id>/part", type="http", auth="public", methods=["GET"], website=True)
+    def billing_invoice_part(self, invoice_id, amount=None, access_token=None, **kwargs):
+        """The amount was typed: Odoo's page takes one that is signed."""
+        try:
+            invoice = self._document_check_access("account.move", invoice_id, access_token)
+        except (AccessError, MissingError):
+            return request.redirect("/my")
+        asked = self._cast_as_float(amount)
+        if reason := invoice._billing_why_not_part(asked):
+            return self._billing_invoice_again(invoice_id, reason, access_token)
+        asked = invoice.currency_id.round(asked)
+        query = {"amount": asked, "payment_token": generate_access_token(invoice_id, asked), "payment": True}
+        if access_token:
+            query["access_token"] = access_token
+        return request.redirect(f"/my/invoices/{invoice_id}?{urlencode(query)}")
 
     def _billing_done(self, key):
         return {
@@ -251,11 +251,11 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         rest = "" if invoice.currency_id.is_zero(invoice.amount_residual) else "&payment=True"
         return request.redirect(f"/my/invoices/{invoice_id}?done=credit{rest}")
 
-    def _billing_invoice_again(self, invoice_id, error):
+    def _billing_invoice_again(self, invoice_id, error, access_token=None):
         """The invoice's page, saying what went wrong. What was begun is taken back."""
         request.env.cr.rollback()
-        invoice = self._document_check_access("account.move", invoice_id)
-        values = self._invoice_get_page_view_values(invoice, None)
+        invoice = self._document_check_access("account.move", invoice_id, access_token)
+        values = self._invoice_get_page_view_values(invoice, access_token)
         return request.render("account.portal_invoice_page", {**values, "billing_error": error})
 
     # -- paying several at once ---------------------------------------------------------------------------------------

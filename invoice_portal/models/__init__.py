@@ -67,6 +67,7 @@ from . import (
     res_partner_cycle,
     res_partner_mail,
     res_partner_portal,
+    res_partner_portal_credit,
     res_partner_reminder,
     res_partner_statement,
     res_partner_subscription,

@@ -1,3 +1,5 @@
+import math
+
 from odoo import models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import is_html_empty, str2bool
@@ -209,7 +211,7 @@ class AccountMove(models.Model):
     def _billing_why_not_part(self, amount):
         """Why a client cannot pay just this amount of the invoice, in words, or nothing."""
         self.ensure_one()
-        if not amount:
+        if not 0 < (amount or 0) < math.inf or self.currency_id.is_zero(amount):
             return self.env._("Type an amount above zero.")
         if self.currency_id.compare_amounts(amount, self.amount_residual) > 0:
             return self.env._(

@@ -78,7 +78,8 @@ class ResCompany(models.Model):
     billing_portal_partial = fields.Boolean(
         string="Payment in part",
         default=True,
-        help="Clients may pay part of an invoice online. Instalments, and what credit leaves open, can always be paid.",
+        help="Clients may pay part of an invoice online. Instalments, and what credit leaves open, can always be paid. "
+        "Without it, payment links over a part do not work, either.",
     )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
