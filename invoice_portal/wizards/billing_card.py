@@ -162,7 +162,7 @@ class BillingAutopay(models.TransientModel):
     open_count = fields.Integer(compute="_compute_open_count")
 
     def _title(self):
-        return self.env._("Automatic Payment")
+        return self.env._("Automatic Payment of %s", self.partner_id.display_name)
 
     @api.depends("partner_id")
     def _compute_open_count(self):
@@ -212,7 +212,7 @@ class BillingTopUp(models.TransientModel):
     amount = fields.Monetary(string="Add")
 
     def _title(self):
-        return self.env._("Automatic Top-Up")
+        return self.env._("Automatic Top-Up of %s", self.partner_id.display_name)
 
     def _suggested_card(self):
         """What is agreed now, to be changed."""
