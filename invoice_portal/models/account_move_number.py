@@ -1,7 +1,28 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.fields import Domain
-from odoo.tools import format_date
+from odoo.tools import format_date, ormcache
+
+from .account_move_entry import KNOWN_ADDONS
+
+# The context key under which the formats of series travel while entries are numbered together. A caller by RPC, import
+# or the JSON API can set the key, too, but not to such an object.
+KEY = "billing_number_formats"
+
+# Whoever else has a say in one of these may number by more than journal and day.
+NUMBERING = {
+    "_get_last_sequence",
+    "_get_last_sequence_domain",
+    "_get_next_sequence_format",
+    "_get_sequence_format_param",
+    "_get_starting_sequence",
+    "_locked_increment",
+    "_set_next_sequence",
+}
+
+
+class Formats(dict):
+    """How the numbers of a series are written, by what tells series apart."""
 
 
 class AccountMove(models.Model):
@@ -37,7 +58,35 @@ class AccountMove(models.Model):
     def _compute_name(self):
         # A typed number that no longer fits is somebody's to change: they are told, instead of finding another one.
         unfit = self.filtered(lambda move: move._billing_number_is_typed() and not move._sequence_matches_date())
-        return super(AccountMove, self - unfit)._compute_name()
+        numbered = (self - unfit).with_context(**{KEY: Formats()})
+        return super(AccountMove, numbered)._compute_name()
+
+    def _get_next_sequence_format(self):
+        formats = self.env.context.get(KEY)
+        if not isinstance(formats, Formats) or not self._billing_number_follows():
+            return super()._get_next_sequence_format()
+        # Odoo holds the counter of a series from its first number in a transaction to its end.
+        series = self.journal_id, self.date, self.move_type, bool(self.origin_payment_id)
+        if series not in formats:
+            formats[series] = super()._get_next_sequence_format()
+        pattern, values = formats[series]
+        return pattern, dict(values)
+
+    def _billing_number_follows(self):
+        """Whether the numbers of entries of one journal and day follow one another, whatever else is in them."""
+        return (
+            self.move_type == "out_invoice"
+            and not self.journal_id.is_self_billing
+            and not self._billing_numbered_otherwise()
+        )
+
+    @ormcache()
+    def _billing_numbered_otherwise(self):
+        return any(
+            addon not in KNOWN_ADDONS and NUMBERING & vars(ancestor).keys()
+            for ancestor in type(self).mro()
+            if (addon := ancestor.__module__.partition("odoo.addons.")[2].partition(".")[0])
+        )
 
     def _compute_name_placeholder(self):
         result = super()._compute_name_placeholder()
