@@ -16,6 +16,7 @@ from . import (
     account_move_line_package,
     account_move_lock,
     account_move_mail,
+    account_move_note,
     account_move_number,
     account_move_payment,
     account_move_payment_list,

@@ -194,7 +194,8 @@ class AccountMove(models.Model):
     def _billing_create_entries(self, vals_list):
         try:
             # The values are copied: `create` may take them apart.
-            return complete(self).create([dict(vals) for vals in vals_list]).with_env(self.env)
+            with complete(self)._billing_gather_notes() as gathering:
+                return gathering.create([dict(vals) for vals in vals_list]).with_env(self.env)
         except NotForeseen:
             return self.create(vals_list)
 
