@@ -3,6 +3,8 @@ from odoo.exceptions import AccessError, UserError
 from odoo.fields import Command, Domain
 from odoo.tools import float_is_zero, formatLang
 
+from ..tools.entry import is_complete
+
 
 class AccountMove(models.Model):
     """How charges become a customer invoice, and how it is finalized."""
@@ -169,6 +171,9 @@ class AccountMove(models.Model):
 
     @api.constrains("partner_id", "currency_id", "company_id", "move_type")
     def _check_billing_charges_fit(self):
+        if is_complete(self.env):
+            # Their lines have just claimed these very charges.
+            return
         lines = self.invoice_line_ids.filtered(lambda line: line.billing_charge_id.invoice_line_id == line)
         drafts = lines.filtered(lambda line: line.parent_state == "draft")
         self.env["billing.charge"]._check_fits(drafts)

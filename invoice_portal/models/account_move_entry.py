@@ -6,6 +6,8 @@ from ..tools.entry import complete, is_complete
 
 # Where the defaults of journal items are remembered while they are being created.
 DEFAULTS_CACHE = "billing_line_defaults"
+# Where the blank items of each currency are remembered while journal items are being stored.
+BLANKS_CACHE = "billing_blank_items"
 
 # What may be given for an invoice and its lines; the rest follows from it in ways that are known here.
 INVOICE_FIELDS = {
@@ -134,6 +136,7 @@ FORESEEN = {
         "_sync_invoice",
         "create",
         "default_get",
+        "new",
     },
     "account.tax": {
         "_prepare_base_line_for_taxes_computation",
@@ -611,7 +614,24 @@ class AccountMoveLine(models.Model):
             for data in data_list:
                 for name in GIVEN_FIELDS & data["stored"].keys():
                     data["protected"].add(self._fields[name])
-        return super()._create(data_list)
+        self.env.cr.cache[BLANKS_CACHE] = {}
+        try:
+            return super()._create(data_list)
+        finally:
+            del self.env.cr.cache[BLANKS_CACHE]
+
+    @api.model
+    def new(self, values=None, origin=None, ref=None):
+        # Odoo makes a blank item per stored amount, to learn its currency from it: here one per currency will do.
+        blanks = self.env.cr.cache.get(BLANKS_CACHE)
+        if blanks is None or not is_complete(self.env) or not values or len(values) > 1 or origin or ref:
+            return super().new(values, origin, ref)
+        (key,) = values.items()
+        if key[0] not in ("company_currency_id", "currency_id"):
+            return super().new(values, origin, ref)
+        if key not in blanks:
+            blanks[key] = super().new(values)
+        return blanks[key]
 
     def _check_company(self, fnames=None):
         """The same checks, once per distinct value instead of once per line."""
