@@ -152,9 +152,13 @@ class AccountMove(models.Model):
     def _billing_newest_messages(self):
         """What a new message on each entry answers: the last one that somebody wrote, or the last one."""
         # Elevated, as whoever may note something need not see what it answers; only its identifier is used.
-        messages = self.env["mail.message"].sudo().search_fetch(
-            [("model", "=", self._name), ("res_id", "in", self.ids), ("message_type", "!=", "user_notification")],
-            ["date", "message_type", "res_id"],
+        messages = (
+            self.env["mail.message"]
+            .sudo()
+            .search_fetch(
+                [("model", "=", self._name), ("res_id", "in", self.ids), ("message_type", "!=", "user_notification")],
+                ["date", "message_type", "res_id"],
+            )
         )
         return {
             move_id: max(
