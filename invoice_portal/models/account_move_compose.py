@@ -4,6 +4,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Command
 
+from ..tools.grant import granted
 from .account_move_status import SALE_TYPES
 
 # Tax, due and rounding lines follow from these.
@@ -136,7 +137,7 @@ class AccountMove(models.Model):
         charges = self.env["billing.charge"]
         for case in cases:
             charge = case.billing_charge_ids.filtered(lambda charge: not charge.discarded)
-            charges |= charge or charge.create(self._prepare_billing_case_charge(case))
+            charges |= charge or granted(charge).create(self._prepare_billing_case_charge(case)).with_env(self.env)
         position = 10 + max(self.invoice_line_ids.mapped("sequence"), default=0)
         self.write(
             {

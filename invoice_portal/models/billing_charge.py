@@ -13,6 +13,9 @@ STATES = [
     ("discarded", "Discarded"),
 ]
 
+# What a person may say: all else is said by what makes the charge.
+TYPED_ORIGINS = ("manual", "import")
+
 ASKED_FIELDS = {
     "amount",
     "company_id",
@@ -371,9 +374,16 @@ class BillingCharge(models.Model):
         for vals in vals_list:
             if vals.keys() & {"invoice_line_id", "discarded", "run_client_id"}:
                 raise UserError(self.env._("A charge starts open: it cannot be created as billed or discarded."))
+            if vals.get("origin", "manual") not in TYPED_ORIGINS:
+                self._refuse_named_origin()
         self._refuse_typed_amount(*vals_list)
         # Named, so that no default of a context says otherwise.
-        start = {"invoice_line_id": False, "discarded": False, "run_client_id": False}
+        start = {
+            "invoice_line_id": False,
+            "discarded": False,
+            "run_client_id": False,
+            "origin": "import" if self.env.context.get("import_file") else "manual",
+        }
         charges = super().create([{**start, **self._bill_the_commercial_entity(vals)} for vals in vals_list])
         for charge in charges:
             # A client computed from the project may be a contact, too.
@@ -393,6 +403,8 @@ class BillingCharge(models.Model):
         if vals.keys() & self._billing_asked_fields() and not is_granted(self.env):
             if billed := self.filtered("invoice_line_id"):
                 raise UserError(billed._why_not_editable())
+        if "origin" in vals and any(charge.origin != vals["origin"] for charge in self):
+            self._refuse_named_origin()
         self._refuse_other_case(vals)
         self._refuse_typed_amount(vals)
         result = super().write(self._bill_the_commercial_entity(vals))
@@ -400,6 +412,11 @@ class BillingCharge(models.Model):
             # Odoo asks before the write only: nobody gives a charge to a company where it is out of their sight.
             self.check_access("write")
         return result
+
+    def _refuse_named_origin(self):
+        """What a charge came from decides who may withdraw it, and when it is billed: only that itself says so."""
+        if not (self.env.su or is_granted(self.env)):
+            raise UserError(self.env._("What a charge came from is not typed in: it follows from who makes it."))
 
     def _refuse_typed_amount(self, *vals_list):
         if any("amount" in vals for vals in vals_list):

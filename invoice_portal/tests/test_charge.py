@@ -138,6 +138,19 @@ class TestCharge(BillingCommon):
         self.assertEqual(charges.mapped("origin"), ["import", "import"])
         self.assertEqual(sum(charges.mapped("amount")), 26)
 
+    def test_what_a_charge_came_from_is_not_typed_in(self):
+        charge = self._new_charge()
+        for origin in ("case", "subscription"):
+            with self.subTest(origin), self.assertRaisesRegex(UserError, "not typed in"):
+                charge.origin = origin
+            with self.subTest(origin), self.assertRaisesRegex(UserError, "not typed in"):
+                self._new_charge(origin=origin)
+            named = self.env["billing.charge"].with_context(default_origin=origin)
+            self.assertEqual(
+                named.create({"name": "Named", "partner_id": self.client.id, "price_unit": 1}).origin, "manual"
+            )
+        charge.write({"origin": "manual"})
+
     def test_project_and_case_are_narrowed_to_the_client_and_never_swapped(self):
         theirs = self._new_project("Bolt shop", self.other_client)
         billed_here = self._new_project(

@@ -164,7 +164,7 @@ class CrmLead(models.Model):
             charges |= self._billing_whole_charge()
             if not self._billing_whole_charge():
                 to_create.append(self._prepare_billing_charge_whole())
-        return charges | charges.create(to_create)
+        return charges | granted(charges).create(to_create).with_env(charges.env)
 
     # -- open charges follow ------------------------------------------------------------------------------------------
 
