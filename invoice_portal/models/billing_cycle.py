@@ -11,6 +11,7 @@ from odoo.tools import format_date
 
 from ..tools.local_time import local_date
 from ..tools.periods import Grid
+from .billing_run import NAMED
 
 _logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class BillingCycle(models.Model):
         [("day", "Days"), ("week", "Weeks"), ("month", "Months"), ("year", "Years")], required=True, default="month"
     )
     interval_count = fields.Integer(string="Every", required=True, default=1)
+    interval = fields.Char(compute="_compute_interval")
     anchor = fields.Selection(
         [("fixed", "A fixed day"), ("client", "The day the client began")],
         string="Begins On",
@@ -79,6 +81,12 @@ class BillingCycle(models.Model):
     _anchor_day = models.Constraint("CHECK (anchor_day BETWEEN 1 AND 31)", "The day of the month is 1 to 31.")
     _anchor_month = models.Constraint("CHECK (anchor_month BETWEEN 1 AND 12)", "The month is 1 to 12.")
     _grace = models.Constraint("CHECK (grace_days >= 0)", "Days of grace are none or some.")
+
+    @api.depends("interval_unit", "interval_count")
+    @api.depends_context("lang")
+    def _compute_interval(self):
+        for cycle in self:
+            cycle.interval = self.env["billing.package"]._interval_label(cycle)
 
     @api.depends_context("company")
     def _compute_client_count(self):
@@ -216,9 +224,28 @@ class BillingCycle(models.Model):
         return run._get_records_action(name=self.env._("Rehearsal"))
 
     def _nothing_due(self):
-        clients = self.env["res.partner"].search_count([("billing_cycle_id", "=", self.id), ("parent_id", "=", False)])
+        clients = self.env["res.partner"].search([("billing_cycle_id", "=", self.id), ("parent_id", "=", False)])
         if not clients:
             return self.env._("No client has the billing cycle “%s”. Choose it on a client's Billing tab.", self.name)
+        today = fields.Date.context_today(self)
+        joined = clients.filtered(
+            lambda client: (
+                client.billing_cycle_start
+                and client.billing_cycle_start >= self._boundary(today, client.billing_cycle_start)
+            )
+        )
+        if joined:
+            names = ", ".join(joined[:NAMED].mapped("display_name"))
+            return self.env._(
+                "Nothing is due: %(names)s joined “%(cycle)s” in the period that runs now, which ends before %(day)s. "
+                "To bill them now, open the client and choose *Generate Invoice*; what is billed in advance is "
+                "included.",
+                names=names
+                if len(joined) <= NAMED
+                else self.env._("%(names)s and %(count)s more", names=names, count=len(joined) - NAMED),
+                cycle=self.name,
+                day=format_date(self.env, self._next_boundary(today, joined[0].billing_cycle_start)),
+            )
         return self.env._(
             "Nothing is due: the last period of “%(cycle)s” is billed or in a run, or its clients joined later (“Billed"
             " by itself since” on their Billing tab). The next period begins on %(day)s. *Generate Invoice* on a client"

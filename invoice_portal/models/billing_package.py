@@ -119,6 +119,7 @@ class BillingPackage(models.Model):
                 )
 
     @api.depends("interval_unit", "interval_count")
+    @api.depends_context("lang")
     def _compute_interval(self):
         for package in self:
             package.interval = self._interval_label(package)
@@ -136,10 +137,14 @@ class BillingPackage(models.Model):
                 "quarter": self.env._("Every quarter"),
                 "year": self.env._("Every year"),
             }[terms.interval_unit]
-        units = dict(self._fields["interval_unit"]._description_selection(self.env))
-        return self.env._(
-            "Every %(count)s %(unit)s", count=terms.interval_count, unit=units[terms.interval_unit].lower()
-        )
+        count = terms.interval_count
+        return {
+            "day": self.env._("Every %s days", count),
+            "week": self.env._("Every %s weeks", count),
+            "month": self.env._("Every %s months", count),
+            "quarter": self.env._("Every %s quarters", count),
+            "year": self.env._("Every %s years", count),
+        }[terms.interval_unit]
 
     def _compute_subscription_count(self):
         counts = dict(

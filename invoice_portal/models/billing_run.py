@@ -6,6 +6,9 @@ from odoo.tools import format_date
 
 from ..tools.spreadsheet import number
 
+# So many clients are named where all would be too many.
+NAMED = 5
+
 
 class BillingRun(models.Model):
     """One execution of billing: what was planned, done, held and failed, per client.
@@ -55,6 +58,7 @@ class BillingRun(models.Model):
     progress = fields.Float(compute="_compute_progress", help="Share of the planned clients that is worked off.")
     rate = fields.Float(string="Clients per Minute", compute="_compute_rate", digits=(16, 1))
     expected_end = fields.Datetime(compute="_compute_rate")
+    waiting_for = fields.Char(compute="_compute_waiting_for")
     totals = fields.Html(compute="_compute_totals", sanitize=False)
 
     _one_period = models.UniqueIndex(
@@ -87,6 +91,24 @@ class BillingRun(models.Model):
                 # What failed or was held in a rehearsal waits for nobody.
                 waits = not run.rehearsal and (run.count_failed or run.count_held)
                 run.state = "attention" if waits else "done"
+
+    @api.depends("client_ids.state", "stopped", "rehearsal")
+    @api.depends_context("lang")
+    def _compute_waiting_for(self):
+        """Whom a person has to look at, by name."""
+        for run in self:
+            held = run.state == "attention" and run._named_in_state("held")
+            failed = run.state == "attention" and run._named_in_state("failed")
+            parts = held and self.env._("Held: %s", held), failed and self.env._("Failed: %s", failed)
+            run.waiting_for = " · ".join(filter(None, parts))
+
+    def _named_in_state(self, state):
+        clients = self.env["billing.run.client"]
+        domain = [("run_id", "=", self.id), ("state", "=", state)]
+        # Elevated for the names alone, as in the list of the run.
+        names = ", ".join(clients.search(domain, limit=NAMED).sudo().partner_id.mapped("display_name"))
+        more = clients.search_count(domain) - NAMED
+        return self.env._("%(names)s and %(count)s more", names=names, count=more) if more > 0 else names
 
     @api.depends("client_ids.state", "client_ids.flag")
     def _compute_has_drafts(self):

@@ -33,6 +33,16 @@ class TestPackage(BillingCommon):
         )
         return position
 
+    def test_how_often_in_words(self):
+        for count, unit, words in (
+            (1, "month", "Every month"),
+            (2, "week", "Every 2 weeks"),
+            (3, "quarter", "Every 3 quarters"),
+        ):
+            self.assertEqual(self._new_package(interval_count=count, interval_unit=unit).interval, words)
+        self.assertEqual(self.env.ref("invoice_portal.billing_cycle_quarterly").interval, "Every 3 months")
+        self.assertEqual(self.env.ref("invoice_portal.billing_cycle_weekly").interval, "Every week")
+
     # -- an invoice line ----------------------------------------------------------------------------------------------
 
     def test_a_line_is_filled_and_stays_editable(self):
