@@ -1,5 +1,5 @@
 from odoo import api, fields, models
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.fields import Domain
 
 from ..tools.undone import undone
@@ -13,6 +13,7 @@ class ResPartner(models.Model):
     billing_cycle_id = fields.Many2one(
         "billing.cycle",
         company_dependent=True,
+        domain=lambda self: self._billing_cycle_domain(),
         groups="base.group_user",
         help="From the next period on, invoices come by themselves. Empty: only when somebody bills.",
     )
@@ -25,6 +26,25 @@ class ResPartner(models.Model):
     billing_next_date = fields.Date(
         string="Next Invoice", compute="_compute_billing_next_date", groups="base.group_user"
     )
+
+    @api.model
+    def _billing_cycle_domain(self):
+        """Each company chooses among its own cycles and those of all."""
+        return [("company_id", "in", [False, self.env.company.id])]
+
+    @api.constrains("billing_cycle_id")
+    def _check_billing_cycle_company(self):
+        # Elevated to look: what the cycle of another company is called may be hidden, and then it is not told.
+        for client in self.sudo():
+            if client.billing_cycle_id.company_id not in (self.env["res.company"], self.env.company):
+                raise ValidationError(
+                    self.env._(
+                        "%(client)s cannot have this billing cycle at %(company)s: it is another company's. Choose a "
+                        "cycle of %(company)s, or one of all companies.",
+                        client=client.display_name,
+                        company=self.env.company.display_name,
+                    )
+                )
 
     @api.depends("billing_cycle_id", "billing_cycle_start")
     @api.depends_context("company")
