@@ -155,6 +155,7 @@ class AccountMove(models.Model):
         self.ensure_one()
         money = self.currency_id.format
         return {
+            "heading": " · ".join(filter(None, (self.billing_project_id.display_name, self.currency_id.name))),
             "untaxed": money(self.amount_untaxed),
             "total": money(self.amount_total),
             "lines": [
@@ -189,6 +190,13 @@ class AccountMove(models.Model):
             cancelled.billing_charge_ids._release()
         if lines := revived.invoice_line_ids.filtered("billing_charge_id"):
             self.env["billing.charge"]._claim(lines)
+        return result
+
+    def unlink(self):
+        # Elevated, as nobody writes runs: this only closes what waited for these very drafts.
+        waiting = self.sudo().billing_run_client_id
+        result = super().unlink()
+        waiting._settle_deleted()
         return result
 
     # -- finalize and lock --------------------------------------------------------------------------------------------
