@@ -229,7 +229,9 @@ class BillingRunClient(models.Model):
     def _in_words(self, left_out):
         return (
             "\n".join(
-                self.env._("%(reason)s: %(count)s", reason=reason, count=len(charges))
+                self.env._("%s (1 charge)", reason)
+                if len(charges) == 1
+                else self.env._("%(reason)s (%(count)s charges)", reason=reason, count=len(charges))
                 for reason, charges in left_out.items()
             )
             or False
@@ -338,6 +340,16 @@ class BillingRunClient(models.Model):
         waiting = self.filtered(lambda client: client.state in ("held", "failed"))
         finished = waiting.filtered(lambda client: all(move.state != "draft" for move in client.move_ids))
         finished.write({"state": "done", "reason": False})
+
+    def _settle_deleted(self):
+        """The draft was deleted: nothing waits here any more, and what it billed is open for the next run."""
+        bare = self.filtered(lambda client: client.state in ("done", "held", "failed") and not client.move_ids)
+        bare.write(
+            {
+                "state": "empty",
+                "reason": self.env._("The draft was deleted by %s. Its charges are open again.", self.env.user.name),
+            }
+        )
 
     # -- rehearsing ---------------------------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@ from unittest.mock import patch
 from freezegun import freeze_time
 from psycopg2.errors import CheckViolation, UniqueViolation
 
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import Form, tagged
 from odoo.tools import mute_logger
 
+from ..models import billing_cycle, billing_run
 from .common import BillingCommon
 from .test_subscription import SubscriptionCommon
 
@@ -337,6 +338,37 @@ class TestCycleAfter(CycleCommon):
         self.assertEqual((run.state, run.has_drafts, set(run.client_ids.mapped("state"))), ("done", False, {"done"}))
         self.assertFalse(run.client_ids.move_ids.billing_mail_ids)
 
+    def test_what_was_held_is_named(self):
+        run = self._held_run()
+        self.assertEqual(run.waiting_for, "Held: Acme, Bolt")
+        with patch.object(billing_run, "NAMED", 1):
+            self.assertEqual(run._named_in_state("held"), "Acme and 1 more")
+        run.client_ids.move_ids[0]._billing_finalize()
+        self.env.invalidate_all()
+        self.assertEqual(run.waiting_for, "Held: Bolt")
+
+    def test_a_held_draft_that_is_deleted_waits_for_nobody(self):
+        run = self._held_run()
+        mine = run.client_ids.grouped("partner_id")[self.client]
+        charge = mine.move_ids.billing_charge_ids
+        mine.move_ids.action_billing_delete()
+        self.env.invalidate_all()
+        self.assertEqual((mine.state, run.count_held, charge.state), ("empty", 1, "open"))
+        self.assertEqual(mine.reason, f"The draft was deleted by {self.biller.name}. Its charges are open again.")
+        with self.assertRaisesRegex(UserError, "None of these clients is held"):
+            mine.action_release()
+
+    def test_who_joined_in_this_period_is_named(self):
+        self._join(self.client | self.other_client, since="2026-03-05")
+        with freeze_time("2026-03-15 12:00:00"):
+            with self.assertRaisesRegex(UserError, "Acme, Bolt joined.*04/01/2026.*Generate Invoice"):
+                self.monthly.with_user(self.biller).action_run_now()
+            with (
+                patch.object(billing_cycle, "NAMED", 1),
+                self.assertRaisesRegex(UserError, "Acme and 1 more joined"),
+            ):
+                self.monthly.with_user(self.biller).action_run_now()
+
     def test_what_was_held_is_sent_when_all_is_finalized_as_the_cycle_says(self):
         run = self._held_run("send")
         self.assertFalse(run.client_ids.move_ids.billing_mail_ids)
@@ -460,7 +492,7 @@ class TestRehearsal(CycleCommon):
             rows = run.client_ids.grouped("partner_id")
             held, fine = rows[self.client], rows[self.other_client]
             self.assertEqual((held.outcome, held.reason), ("Held", "For review: 400.0 % more than last time"))
-            self.assertEqual((fine.outcome, fine.reason), (billed, "Left out: No price: 1"))
+            self.assertEqual((fine.outcome, fine.reason), (billed, "Left out: No price (1 charge)"))
             self.assertEqual(run.state, state, "only what was really held waits for somebody")
 
     @freeze_time("2026-03-15 12:00:00")
@@ -491,6 +523,18 @@ class TestRehearsal(CycleCommon):
         self.assertFalse(left_out)
         self.assertEqual(charge.state, "open")
         self.assertFalse(charge.line_ids)
+
+    @freeze_time("2026-03-01 12:00:00")
+    def test_upcoming_in_two_currencies_says_which_is_which(self):
+        euro = self.env.ref("base.EUR")
+        euro.sudo().active = True
+        self._new_charge("Hosting", date="2026-02-20")
+        wizard = self.env["billing.generate"].browse(self.client.action_billing_upcoming()["res_id"])
+        self.assertNotIn("<h5>", wizard.summary)
+        self._new_charge("Domain", date="2026-02-20", currency_id=euro.id)
+        wizard = self.env["billing.generate"].browse(self.client.action_billing_upcoming()["res_id"])
+        for name in (euro.name, self.company.currency_id.name):
+            self.assertIn(f"<h5>{name}</h5>", wizard.summary)
 
     @freeze_time("2026-03-10 12:00:00")
     def test_generate_shows_and_then_drafts(self):
@@ -528,6 +572,16 @@ class TestCycleSecurity(CycleCommon):
                     call()
         with self.assertRaises(AccessError):
             self.monthly.with_user(self.biller).after = "send"
+
+    def test_another_company_s_cycle_is_refused(self):
+        other = self._new_company("Elsewhere")
+        theirs = self.monthly.copy({"name": "Theirs", "company_id": other.id})
+        with self.assertRaisesRegex(ValidationError, "it is another company's"), self.env.cr.savepoint():
+            self.client.billing_cycle_id = theirs
+        offered = self.env["billing.cycle"].sudo().search(self.client._billing_cycle_domain())
+        self.assertIn(self.monthly, offered)
+        self.assertNotIn(theirs, offered)
+        self.client.with_company(other).sudo().billing_cycle_id = theirs
 
     def test_another_company_s_clients_are_billed_by_that_company(self):
         other = self._new_company("Elsewhere")
