@@ -176,7 +176,7 @@ class AccountMove(models.Model):
             return self[fname] != field.convert_to_cache(vals[fname], self)
         if fname == "payment_state" and "blocked" in (self.payment_state, vals[fname]):
             return (self.payment_state, vals[fname]) not in PAYMENT_HOLDS
-        # Odoo's own code, as superuser, makes the missing token of the client's link, and keeps and clears its send queue.
+        # Odoo's own code, as superuser, makes the missing token of the client's link, and keeps its send queue.
         if fname == "access_token" and not self.access_token and self.env.su:
             return False
         if fname == "sending_data" and (not vals[fname] or self.env.su):

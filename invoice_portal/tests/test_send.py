@@ -430,16 +430,20 @@ class TestSendOutcome(SendCommon):
     @mute_logger(*QUIET)
     def test_a_reminder_about_several_waits_on_each_of_them(self):
         invoices = self._finalized() | self._finalized()
-        mail = self.env["billing.mail"].sudo()._queue(
-            [
-                {
-                    "move_id": invoices[0].id,
-                    "shared_move_ids": invoices[1].ids,
-                    "kind": "reminder",
-                    "subject": "Due",
-                    "addresses": {"to": "ann@client.example"},
-                }
-            ]
+        mail = (
+            self.env["billing.mail"]
+            .sudo()
+            ._queue(
+                [
+                    {
+                        "move_id": invoices[0].id,
+                        "shared_move_ids": invoices[1].ids,
+                        "kind": "reminder",
+                        "subject": "Due",
+                        "addresses": {"to": "ann@client.example"},
+                    }
+                ]
+            )
         )
         for invoice in invoices:
             self.assertWaits(invoice, "Reminder to ann@client.example")
