@@ -7,7 +7,7 @@ class AccountMoveLine(models.Model):
     _inherit = "account.move.line"
 
     billing_credit_amount = fields.Monetary(
-        string="Credit",
+        string="Came In",
         compute="_compute_billing_credit",
         currency_field="currency_id",
         groups="invoice_portal.group_billing_user",

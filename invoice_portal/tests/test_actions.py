@@ -51,6 +51,9 @@ class TestActions(GuardedActionsMixin, CardCommon):
             "account.move": invoice,
             "account.payment": payment,
             "account.move.send.wizard": env["account.move.send.wizard"].create({"move_id": invoice.id}),
+            "account.move.send.batch.wizard": env["account.move.send.batch.wizard"].create(
+                {"move_ids": [Command.set(invoice.ids)]}
+            ),
             "billing.autopay": env["billing.autopay"].create({"partner_id": self.client.id}),
             "billing.top.up": env["billing.top.up"].create({"partner_id": self.client.id}),
             "billing.card.charge": env["billing.card.charge"].create({"move_id": invoice.id, "card_id": card.id}),

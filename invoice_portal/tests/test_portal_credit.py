@@ -77,7 +77,7 @@ class TestPortalCredit(CardCommon, PortalCommon, HttpCase):
         self.assertEqual(sent(), self.own_card)
         page = self._page("/my/billing/credit")
         self.assertIn(f"falls below {self._money(20)}", page)
-        self.assertIn("Ann", self.client.sudo().billing_top_up_consent)
+        self.assertIn(self.user.name, self.client.sudo().billing_top_up_consent)
         self.assertFalse(sent(stop="1"))
 
     # -- cards --------------------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class TestPortalCredit(CardCommon, PortalCommon, HttpCase):
             self.assertFalse(sent(card=card.id, agreed="1"))
         self.assertFalse(sent(card="x", agreed="1"))
         self.assertEqual(sent(card=self.own_card.id, agreed="1"), self.own_card)
-        self.assertIn("Ann", self.client.sudo().billing_autopay_consent)
+        self.assertIn(self.user.name, self.client.sudo().billing_autopay_consent)
         self.assertIn("Stop automatic payment", self._page(page))
         self.assertIn("are charged to", self._page("/my/billing"))
         self.assertFalse(sent(stop="1"))
@@ -119,3 +119,35 @@ class TestPortalCredit(CardCommon, PortalCommon, HttpCase):
         self._as(self.colleague)
         self._post("/my/billing/autopay", "/my/payment_method", stop="1")
         self.assertFalse(self._agreed())
+
+
+class PortalTours(CardCommon, PortalCommon, HttpCase):
+    """What a client comes for, in the browser."""
+
+    def _check_tours(self):
+        self.company.sudo().billing_credit_use = "never"
+        # One provider to choose, and Odoo's own says at once what came of it.
+        self.desk_provider.state = "disabled"
+        due, other = self._invoice(120), self._invoice(30)
+        self.start_tour("/my/billing", "billing_portal_pay", login=self.user.login)
+        self.env.invalidate_all()
+        self.assertEqual((due.amount_residual, other.amount_residual), (0, 30))
+        self.start_tour("/my/billing", "billing_portal_prepay", login=self.user.login)
+        self.assertEqual(self._credit(), 80)
+
+
+@tagged("post_install", "-at_install")
+class TestPortalTours(PortalTours):
+    browser_size = "1366x768"
+
+    def test_pay_and_prepay(self):
+        self._check_tours()
+
+
+@tagged("post_install", "-at_install")
+class TestPortalToursOnAPhone(PortalTours):
+    browser_size = "360x740"
+    touch_enabled = True
+
+    def test_pay_and_prepay(self):
+        self._check_tours()

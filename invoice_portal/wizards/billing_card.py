@@ -11,7 +11,7 @@ class BillingCardCharge(models.TransientModel):
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True)
     currency_id = fields.Many2one(related="move_id.currency_id")
     due = fields.Monetary(string="Still due", related="move_id.amount_residual")
-    card_ids = fields.Many2many("payment.token", compute="_compute_card_ids")
+    card_ids = fields.Many2many("payment.token", string="Cards", compute="_compute_card_ids")
     card_id = fields.Many2one("payment.token", domain="[('id', 'in', card_ids)]")
     provider_name = fields.Char(string="Charged through", compute="_compute_provider_name")
     amount = fields.Monetary()
@@ -96,7 +96,7 @@ class BillingCardAgreement(models.AbstractModel):
     _description = "Agreement on a Card"
 
     partner_id = fields.Many2one("res.partner", string="Client", required=True, readonly=True)
-    card_ids = fields.Many2many("payment.token", compute="_compute_card_ids")
+    card_ids = fields.Many2many("payment.token", string="Cards", compute="_compute_card_ids")
     card_id = fields.Many2one("payment.token", domain="[('id', 'in', card_ids)]")
     once_only = fields.Boolean(compute="_compute_once_only")
     consent = fields.Text()

@@ -10,7 +10,7 @@ class BillingCreditRefund(models.TransientModel):
     _inherit = ["billing.credit.wizard"]
     _payment_type = "outbound"
 
-    currency_ids = fields.Many2many("res.currency", compute="_compute_available")
+    currency_ids = fields.Many2many("res.currency", string="Currencies", compute="_compute_available")
     available = fields.Monetary(string="Credit Available", compute="_compute_available")
     amount = fields.Monetary(compute="_compute_amount", store=True, readonly=False)
 

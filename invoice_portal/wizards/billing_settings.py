@@ -20,6 +20,8 @@ COMPANY_FIELDS = [
     "billing_credit_most",
     "billing_top_up_daily",
     "billing_receipt_mail",
+    "billing_portal_upcoming",
+    "billing_portal_partial",
 ]
 
 
@@ -40,6 +42,8 @@ class BillingSettings(models.TransientModel):
     display_invoice_amount_total_words = fields.Boolean(string="Total in words")
     billing_review_threshold = fields.Float(string="Unusual from")
     billing_hold_flagged = fields.Boolean(string="Hold what is unusual")
+    billing_portal_upcoming = fields.Boolean(string="Show the next invoice")
+    billing_portal_partial = fields.Boolean(string="Payment in part")
     billing_note = fields.Html(string="Notes on Invoices")
     billing_autopay_when = fields.Selection(
         selection=lambda self: self.env["res.company"]._fields["billing_autopay_when"].selection,

@@ -36,6 +36,6 @@ registry.category("web_tour.tours").add("billing_card_portal", {
             run: "click",
             expectUnloadPage: true,
         },
-        {content: "It is paid", trigger: ".o_portal_invoice_sidebar:contains('Paid')"},
+        {content: "It is paid", trigger: ".o_billing_invoice:contains('Paid')"},
     ],
 });
