@@ -1,1 +1,12 @@
-from . import document, payment, portal, portal_billing, portal_credit, portal_invoice, run
+from . import (
+    document,
+    payment,
+    portal,
+    portal_billing,
+    portal_case,
+    portal_credit,
+    portal_invoice,
+    portal_preference,
+    portal_statement,
+    run,
+)

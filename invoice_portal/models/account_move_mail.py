@@ -89,6 +89,12 @@ class AccountMove(models.Model):
             return {line: self[f"billing_email_{line}"] or "" for line in LINES}
         return self._billing_default_addresses()
 
+    def _billing_reminder_addresses(self):
+        """Typed on the invoice, else what the client has for reminders, else where the invoice goes."""
+        self.ensure_one()
+        own = {} if self.billing_email_custom else self.commercial_partner_id._billing_own_lines("reminder")
+        return {**self._billing_addresses(), **own}
+
     def _billing_default_addresses(self):
         self.ensure_one()
         return {line: text for line, (text, _source) in self._billing_default_lines().items()}

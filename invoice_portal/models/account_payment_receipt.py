@@ -45,7 +45,7 @@ class AccountPayment(models.Model):
         author = self.env.uid if self.env.user._is_internal() else SUPERUSER_ID
         queue = []
         for payment in self - known.sudo(False):
-            addresses = payment.partner_id._billing_addresses()
+            addresses = payment.partner_id._billing_addresses("receipt")
             if not addresses["to"]:
                 payment.message_post(
                     body=self.env._(

@@ -270,7 +270,7 @@ class BillingReminder(models.Model):
     @api.model
     def _reader_key(self, move):
         """Invoices with the same key go into the same mail."""
-        texts = move._billing_addresses()
+        texts = move._billing_reminder_addresses()
         return (
             move.company_id,
             move.commercial_partner_id,

@@ -210,8 +210,34 @@ class ResPartner(models.Model):
 
         Elevated to make the document, which the user may not; what stands on it was asked for as the user.
         """
+        statement = self.env["billing.statement"].sudo().create(self._prepare_billing_own_statement(date_from, date_to))
+        return f"{statement._file_name()}.pdf", statement._pdf()
+
+    def _billing_own_statement_csv(self, date_from, date_to):
+        """The same as CSV, elevated as the PDF is. Nothing is written."""
+        statement = self.env["billing.statement"].sudo().new(self._prepare_billing_own_statement(date_from, date_to))
+        return f"{statement._file_name()}.csv", statement._csv()
+
+    def _prepare_billing_own_statement(self, date_from, date_to):
         self.ensure_one()
         self._billing_check_own()
-        values = {"partner_id": self.commercial_partner_id.id, "date_from": date_from, "date_to": date_to}
-        statement = self.env["billing.statement"].sudo().create({**values, "company_id": self.env.company.id})
-        return f"{statement._file_name()}.pdf", statement._pdf()
+        if self.env.company not in self.env.user.company_ids:
+            raise AccessError(self.env._("You do not work in this company."))
+        return {
+            "partner_id": self.commercial_partner_id.id,
+            "company_id": self.env.company.id,
+            "date_from": date_from,
+            "date_to": date_to,
+        }
+
+    def _billing_own_statement(self, date_from, date_to, company):
+        """The account for the client's own page: rows have the `url` of an invoice that the user may see."""
+        parts = self._billing_statement(date_from, date_to, company)
+        entries = {
+            row["move_id"] for part in parts for row in part["rows"] if row["kind"] in ("invoice", "credit_note")
+        }
+        visible = set(self.env["account.move"].search([("id", "in", list(entries))]).ids)
+        for part in parts:
+            for row in part["rows"]:
+                row["url"] = f"/my/invoices/{row['move_id']}" if row["move_id"] in visible else None
+        return parts
