@@ -17,7 +17,7 @@ class BillingCasePortal(CustomerPortal):
         sortby = sortby if sortby in sortings else "newest"
         filterby = filterby if filterby in filters else "all"
         group = group if group in groups else "none"
-        search = (search or "").strip()[:100]
+        search = (search or "").replace("\0", "").strip()[:100]
         domain = Case._get_billing_own_domain() & self._billing_case_filter(filterby)
         if search:
             domain &= Domain("name", "ilike", search) | Domain("project_id.name", "ilike", search)

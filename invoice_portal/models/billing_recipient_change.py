@@ -164,7 +164,9 @@ class BillingRecipientChange(models.Model):
     def _describe(self, token):
         """What the page of the link shows, in plain words; nothing where there is no such link."""
         change = self._of_token_sudo(token)
-        return change and {
+        if not change:
+            return None
+        return {
             "state": change._standing(),
             "rows": change._rows(),
             "client": change.partner_id.name or "",
@@ -180,7 +182,7 @@ class BillingRecipientChange(models.Model):
         if change and change._standing() == "pending":
             who = self.env._("by the link mailed to %s", change.confirm_to)
             change._apply(who) if agree else change._reject(who)
-        return change and change._standing()
+        return change._standing() if change else None
 
     def _standing(self):
         self.ensure_one()

@@ -38,7 +38,7 @@ class ProjectTask(models.Model):
         )
 
     def _billing_own_rows(self):
-        """What the page of cases shows of these, which were searched as the user: texts and numbers. Constant in queries.
+        """What the page of cases shows of these, which were searched as the user, in texts. Constant in queries.
 
         `billed` is `[{"currency", "amount", "invoices": [(id, name)]}]`.
         """
@@ -69,14 +69,14 @@ class ProjectTask(models.Model):
         invoices = self.env["account.move"]._search(self._get_billing_own_invoice_domain())
         # Elevated as above: what is billed, never what a case would cost.
         groups = (
-            self.env["billing.charge"]
+            self.env["account.move.line"]
             .sudo()
             ._read_group(
-                Domain("task_id", "in", self.ids)
-                & Domain("invoice_line_id.parent_state", "=", "posted")
-                & Domain("invoice_line_id.move_id", "in", invoices),
-                ["task_id", "invoice_line_id.currency_id", "invoice_line_id.move_id"],
-                ["invoice_line_id.price_subtotal:sum"],
+                Domain("billing_charge_id.task_id", "in", self.ids)
+                & Domain("move_id", "in", invoices)
+                & Domain("move_id.billing_void_move_id", "=", False),
+                ["billing_charge_id.task_id", "currency_id", "move_id"],
+                ["price_subtotal:sum"],
             )
         )
         billed = {}

@@ -15,16 +15,14 @@ URL = "/my/billing/statement"
 class TestStatementDays(TransactionCase):
     def test_periods(self):
         for today, period, first, last in (
-            ("2026-05-15", "this_month", "2026-05-01", "2026-05-31"),
-            ("2026-12-31", "this_month", "2026-12-01", "2026-12-31"),
-            ("2024-02-29", "this_month", "2024-02-01", "2024-02-29"),
+            ("2026-05-15", "this_month", "2026-05-01", "2026-05-15"),
             ("2026-01-31", "last_month", "2025-12-01", "2025-12-31"),
-            ("2026-03-31", "last_month", "2026-02-01", "2026-02-28"),
+            ("2024-03-31", "last_month", "2024-02-01", "2024-02-29"),
             ("2026-12-31", "this_quarter", "2026-10-01", "2026-12-31"),
-            ("2026-01-01", "this_quarter", "2026-01-01", "2026-03-31"),
-            ("2024-02-29", "this_year", "2024-01-01", "2024-12-31"),
+            ("2026-01-01", "this_quarter", "2026-01-01", "2026-01-01"),
+            ("2024-02-29", "this_year", "2024-01-01", "2024-02-29"),
             ("2024-02-29", "last_year", "2023-01-01", "2023-12-31"),
-            ("2026-05-15", "nonsense", "2026-01-01", "2026-12-31"),
+            ("2026-05-15", "nonsense", "2026-01-01", "2026-05-15"),
         ):
             with self.subTest(period, today=today):
                 days = period_days(period, date.fromisoformat(today))
@@ -131,7 +129,7 @@ class TestPortalStatement(CreditCommon, HttpCase):
             )
         self.ann.sudo().company_ids = [Command.link(elsewhere.id)]
         page = self._page(self.ann, f"?company_id={elsewhere.id}").text
-        self.assertRegex(page, r'<option value="\d+" selected="selected">Elsewhere Ltd')
+        self.assertRegex(page, r'<option value="\d+" selected="[^"]*">\s*Elsewhere Ltd')
         self.assertNotIn("60.00", page)
 
     def test_queries_do_not_grow_with_the_account(self):

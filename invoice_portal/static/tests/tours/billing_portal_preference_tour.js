@@ -38,7 +38,7 @@ registry.category("web_tour.tours").add("billing_portal_recipients_confirm", {
     steps: () => [
         {
             content: "Old and new, side by side",
-            trigger: ".o_billing_confirm td:contains(new@acme.example)",
+            trigger: ".o_billing_confirm li:contains(new@acme.example)",
             run() {
                 checkWidth();
             },
