@@ -38,6 +38,8 @@ from . import (
     billing_charge_reminder,
     billing_charge_subscription,
     billing_cycle,
+    billing_dispute,
+    billing_dispute_move,
     billing_email_default,
     billing_mail,
     billing_mail_batch,

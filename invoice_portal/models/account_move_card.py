@@ -348,7 +348,7 @@ class AccountMove(models.Model):
         self._billing_charge_card_sudo(card, amount, "automatic")
 
     def _billing_autopay_amount(self):
-        """What is charged by itself: all that is due. To be extended by what is contested."""
+        """What is charged by itself: all that is due. To be extended by what is not to be charged."""
         self.ensure_one()
         return self.amount_residual
 

@@ -216,8 +216,11 @@ class AccountMove(models.Model):
                 move.message_post(body=self.env._("Not sent: there is no address to send it to."))
         return ready._billing_queue_mails() if ready else self.env["billing.mail.batch"]
 
-    def _billing_queue_notices(self, template):
-        """Mail a notice about each of these invoices to its addresses, after the commit."""
+    def _billing_queue_notices(self, template, copy_to=""):
+        """Mail a notice about each of these invoices to its addresses, after the commit.
+
+        :param copy_to: who reads it, too; or alone, where the invoice has no addresses
+        """
         langs = template._render_lang(self.ids)
         texts = {
             field: template._render_field(field, self.ids, compute_lang=True, options={"post_process": True})
@@ -236,11 +239,16 @@ class AccountMove(models.Model):
                     "author_id": author_id,
                     "email_from": email_from,
                     "mail_server_id": template.mail_server_id.id,
-                    "addresses": move._billing_addresses(),
+                    "addresses": self._billing_with_copy(move._billing_addresses(), copy_to),
                 }
             )
         self.env["billing.mail"].sudo()._queue(queue)
         self.env["billing.mail"]._wake()
+
+    @api.model
+    def _billing_with_copy(self, lines, copy_to):
+        line = "cc" if lines["to"] else "to"
+        return {**lines, line: ", ".join(filter(None, [lines[line], copy_to]))}
 
     def _billing_is_being_sent(self):
         return any(mail.kind == "invoice" and mail.state != "done" for mail in self.billing_mail_ids)

@@ -10,6 +10,14 @@ from ..tools.interest import Overdue
 from ..tools.local_time import local_date
 
 
+class Instalment(NamedTuple):
+    """What is still due of an invoice by a date, in its currency and in the company's."""
+
+    date: date
+    amount: float
+    amount_company: float
+
+
 class Standing(NamedTuple):
     """How an open invoice stands on its client's own day. Instalments fall due one by one."""
 
@@ -70,7 +78,8 @@ class AccountMove(models.Model):
         upcoming = self.env["billing.reminder"]._next_levels(standings)
         for move in self:
             if move not in standings:
-                move.billing_reminder_next = False
+                open_still = move.state == "posted" and move.move_type == "out_invoice" and move.amount_residual > 0
+                move.billing_reminder_next = open_still and move._billing_why_nothing_due()
             elif reason := move._billing_reminder_hold_reason():
                 move.billing_reminder_next = reason
             elif move not in upcoming:
@@ -133,25 +142,48 @@ class AccountMove(models.Model):
         now = fields.Datetime.now()
         days = {}
         standings = {}
+        contested = moves._billing_contested_sudo()
         for move in moves:
-            if lines := instalments.get(move):
+            parts = [
+                Instalment(line.date_maturity, line.amount_residual_currency, line.amount_residual)
+                for line in instalments.get(move, ())
+            ]
+            if parts := move._billing_less(parts, contested.get(move, 0)):
                 zone = move._billing_zone()
                 if zone not in days:
                     days[zone] = local_date(now, zone)
-                standings[move] = move._billing_standing(lines, days[zone])
+                standings[move] = move._billing_standing(parts, days[zone])
         return standings
 
-    def _billing_standing(self, lines, today):
-        first = lines[0].date_maturity
-        overdue = lines.filtered(lambda line: line.date_maturity < today)
-        counted = overdue or lines.filtered(lambda line: line.date_maturity == first)
+    def _billing_standing(self, parts, today):
+        first = parts[0].date
+        overdue = [part for part in parts if part.date < today]
+        counted = overdue or [part for part in parts if part.date == first]
         return Standing(
             day=today,
             due=first,
-            amount=self.currency_id.round(sum(counted.mapped("amount_residual_currency"))),
-            amount_company=sum(counted.mapped("amount_residual")),
-            overdue=tuple(Overdue(line.amount_residual_currency, line.date_maturity) for line in overdue),
+            amount=self.currency_id.round(sum(part.amount for part in counted)),
+            amount_company=sum(part.amount_company for part in counted),
+            overdue=tuple(Overdue(part.amount, part.date) for part in overdue),
         )
+
+    def _billing_less(self, parts, amount):
+        """Instalments without so much of them, taken off those first that are due first."""
+        kept = []
+        for part in parts:
+            off = min(amount, part.amount)
+            amount = self.currency_id.round(amount - off)
+            if not off:
+                kept.append(part)
+            elif self.currency_id.compare_amounts(part.amount, off) > 0:
+                left = self.currency_id.round(part.amount - off)
+                kept.append(part._replace(amount=left, amount_company=part.amount_company * left / part.amount))
+        return kept
+
+    def _billing_why_nothing_due(self):
+        """Why nothing is asked for of this invoice, in words, or False. Extend it, and call super where you know none."""
+        self.ensure_one()
+        return False
 
     def _billing_reminder_hold_reason(self):
         """What keeps the client from being reminded of this invoice now, in words, or False.
@@ -244,15 +276,20 @@ class AccountMove(models.Model):
         )
 
     def _billing_reminder_rows(self, amounts):
+        moves = self.browse(amounts)
+        contested = moves._billing_contested_sudo()
         return [
             {
                 "move": move,
                 "url": f"{move.get_base_url()}{move.get_portal_url()}",
                 "due": amounts[move.id][0],
                 "amount": amounts[move.id][1],
-                "later": self.currency_id.round(move.amount_residual - amounts[move.id][1]),
+                "contested": contested.get(move, 0),
+                "later": self.currency_id.round(
+                    move.amount_residual - amounts[move.id][1] - contested.get(move, 0)
+                ),
             }
-            for move in self.browse(amounts)
+            for move in moves
         ]
 
     def _billing_reminder_how_to_pay(self):

@@ -352,7 +352,7 @@ class BillingReminder(models.Model):
         move = self.move_id
         standing = standings.get(move)
         if not standing:
-            return self.env._("Nothing is due any more.")
+            return move._billing_why_nothing_due() or self.env._("Nothing is due any more.")
         if self.level_id.days > 0 and not standing.overdue:
             return self.env._("Nothing is overdue any more.")
         return move._billing_reminder_hold_reason() or None

@@ -105,6 +105,22 @@ class ResCompany(models.Model):
         "changes end it at once.",
     )
 
+    billing_dispute_allowed = fields.Boolean(
+        string="Clients object on the portal",
+        default=True,
+        help="Clients can object to an item of an invoice. What they contest is neither charged nor reminded of by itself "
+        "until it is answered. After a refusal they have five days before it is.",
+    )
+    billing_dispute_days = fields.Integer(
+        string="Days to object",
+        default=60,
+        help="How many days after the date of an invoice clients can object to its items. Zero: for ever.",
+    )
+
+    _billing_dispute_days_positive = models.Constraint(
+        "CHECK (billing_dispute_days >= 0)", "The days to object are none or some."
+    )
+
     @api.constrains("billing_autopay_days")
     def _check_billing_autopay_days(self):
         for company in self:

@@ -26,6 +26,9 @@ class ResConfigSettings(models.TransientModel):
         related="company_id.billing_reminder_minimum", currency_field="currency_id", readonly=False
     )
 
+    billing_dispute_allowed = fields.Boolean(related="company_id.billing_dispute_allowed", readonly=False)
+    billing_dispute_days = fields.Integer(related="company_id.billing_dispute_days", readonly=False)
+
     @api.onchange("billing_reminders")
     def _onchange_billing_reminders(self):
         """Old debts are reminded of only where somebody wants that."""

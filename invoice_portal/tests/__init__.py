@@ -10,6 +10,7 @@ from . import (
     test_cycle,
     test_demo,
     test_discount,
+    test_dispute,
     test_document,
     test_draft_hidden,
     test_entry,

@@ -13,6 +13,7 @@ from . import (
     billing_credit_add,
     billing_credit_refund,
     billing_delete,
+    billing_dispute_decline,
     billing_draft,
     billing_finalize,
     billing_generate,

@@ -11,6 +11,7 @@ class BillingCardCharge(models.TransientModel):
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True)
     currency_id = fields.Many2one(related="move_id.currency_id")
     due = fields.Monetary(string="Still due", related="move_id.amount_residual")
+    contested = fields.Monetary(related="move_id.billing_contested")
     card_ids = fields.Many2many("payment.token", string="Cards", compute="_compute_card_ids")
     card_id = fields.Many2one("payment.token", domain="[('id', 'in', card_ids)]")
     provider_name = fields.Char(string="Charged through", compute="_compute_provider_name")
@@ -28,7 +29,9 @@ class BillingCardCharge(models.TransientModel):
             )
         if reason := move._billing_why_not_charge(move.amount_residual, move.currency_id):
             raise UserError(reason)
-        wizard = self.create({"move_id": move.id, "card_id": card.id, "amount": move.amount_residual})
+        # What is contested can be charged where somebody says so; it is not suggested.
+        amount = move.amount_residual - move.billing_contested or move.amount_residual
+        wizard = self.create({"move_id": move.id, "card_id": card.id, "amount": amount})
         return wizard._get_records_action(name=self.env._("Attempt Credit Card Payment"), target="new")
 
     @api.depends("move_id")

@@ -22,6 +22,8 @@ COMPANY_FIELDS = [
     "billing_receipt_mail",
     "billing_portal_upcoming",
     "billing_portal_partial",
+    "billing_dispute_allowed",
+    "billing_dispute_days",
 ]
 
 
@@ -60,6 +62,8 @@ class BillingSettings(models.TransientModel):
     billing_credit_most = fields.Monetary(string="Most credit by card")
     billing_top_up_daily = fields.Integer(string="Top-ups a day")
     billing_receipt_mail = fields.Boolean(string="Mail a receipt")
+    billing_dispute_allowed = fields.Boolean(string="Clients object on the portal")
+    billing_dispute_days = fields.Integer(string="Days to object")
 
     @api.model
     def default_get(self, fields):

@@ -1,0 +1,504 @@
+from freezegun import freeze_time
+from psycopg2.errors import UniqueViolation
+
+from odoo import Command, fields
+from odoo.exceptions import AccessError, UserError
+from odoo.tests import HttpCase, tagged
+from odoo.tools import mute_logger
+
+from ..models.account_move_reminder import Instalment
+from ..models.billing_dispute import GRACE_DAYS, MOST_BYTES, MOST_FILES, MOST_WORDS
+from .test_card import CardCommon
+from .test_reminder import ReminderCommon
+
+PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n"
+
+
+class DisputeMixin:
+    """A client who objects, a sibling who works there, and a stranger."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client_user = cls._new_portal_user(cls.client, "acmeclient")
+        cls.sibling = cls._new_portal_user(cls.client, "acmesibling")
+        cls.stranger = cls._new_portal_user(cls.other_client, "boltclient")
+
+    @classmethod
+    def _billed(cls, *prices, **values):
+        """An invoice with a line per price; its lines in that order."""
+        charges = cls.env["billing.charge"]
+        for number, price in enumerate(prices or (100,), start=1):
+            charges |= cls._new_charge(f"Item {number}", price, **values)
+        return cls._finalized(charges)
+
+    def _lines(self, invoice):
+        return invoice.invoice_line_ids.filtered(lambda line: line.display_type == "product").sorted(
+            lambda line: (line.sequence, line.id)
+        )
+
+    def _object(self, line, amount=None, user=None, kind="amount", words="It was less", files=()):
+        user = user or self.client_user
+        line = line.with_user(user)
+        amount = line.sudo()._billing_contestable() if amount is None else amount
+        # As in a request, nothing was read before as somebody else.
+        self.env.flush_all()
+        dispute = self.env(user=user)["billing.dispute"]._object_sudo(line, kind, words, amount, files)
+        self.env.invalidate_all()
+        return dispute.with_env(self.env)
+
+    def _credit(self, dispute):
+        """Staff accepts, and confirms the draft."""
+        action = dispute.action_accept()
+        note = self.env["account.move"].browse(action["res_id"])
+        note.action_post()
+        self.env.invalidate_all()
+        return note
+
+
+@tagged("post_install", "-at_install")
+class TestDispute(DisputeMixin, CardCommon):
+    def test_a_client_objects_and_staff_sees_it(self):
+        invoice = self._billed(100, 200)
+        line = self._lines(invoice)[0]
+        dispute = self._object(line, 40, files=[("proof.pdf", PDF)])
+        self.assertEqual((dispute.state, dispute.amount, dispute.author_id), ("open", 40, self.client_user.partner_id))
+        self.assertEqual((dispute.move_id, dispute.partner_id, dispute.company_id), (invoice, self.client, self.company))
+        self.assertEqual((invoice.billing_contested, invoice.billing_dispute_count), (40, 1))
+        self.assertEqual(dispute.attachment_ids.mapped("name"), ["proof.pdf"])
+        self.assertFalse(dispute.attachment_ids.public)
+        activity = invoice.activity_ids
+        self.assertEqual(activity.user_id, self.biller)
+        self.assertIn("40", activity.summary)
+        note = invoice.message_ids.filtered(lambda message: "It was less" in (message.body or ""))
+        self.assertTrue(all(message.subtype_id.internal for message in note[-1:]), "for staff")
+        mail = invoice.billing_mail_ids
+        self.assertEqual(mail.kind, "notice")
+        self.assertIn(invoice.name, mail.subject)
+        self.assertIn("It was less", mail.body)
+        self.assertEqual(
+            {(one.kind, one.email) for one in mail.recipient_ids},
+            {("to", self.client.email), ("cc", self.client_user.email)},
+        )
+
+    def test_the_client_reads_it_and_nothing_of_the_staff_s(self):
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice), files=[("proof.pdf", PDF)])
+        dispute.action_accept()
+        for user, reads in ((self.client_user, True), (self.sibling, True), (self.stranger, False)):
+            with self.subTest(user.login):
+                seen = self.env(user=user)["billing.dispute"].search([("id", "=", dispute.id)])
+                self.assertEqual(bool(seen), reads)
+                self.env.invalidate_all()
+                if not reads:
+                    with self.assertRaises(AccessError):
+                        dispute.with_user(user).read(["words"])
+                    with self.assertRaises(AccessError):
+                        dispute.attachment_ids.with_user(user).read(["raw"])
+                    continue
+                self.assertEqual(seen.words, "It was less")
+                self.assertEqual([name for _id, name in seen._portal_files()], ["proof.pdf"])
+                for fname in ("attachment_ids", "credit_note_id", "answered_by_id", "activity_id", "charge_held", "resume_on"):
+                    with self.assertRaises(AccessError):
+                        seen.read([fname])
+
+    def test_employees_who_do_not_bill_read_nothing(self):
+        dispute = self._object(self._lines(self._billed()), files=[("proof.pdf", PDF)])
+        employee = self._new_user("employee", "base.group_user")
+        with self.assertRaises(AccessError):
+            dispute.with_user(employee).read(["words"])
+        with self.assertRaises(AccessError):
+            dispute.attachment_ids.with_user(employee).read(["raw"])
+
+    def test_nobody_writes_it_by_hand(self):
+        dispute = self._object(self._lines(self._billed()))
+        manager = self._new_user("manager", "invoice_portal.group_billing_manager,base.group_system")
+        for user in (self.client_user, self.biller, manager):
+            with self.subTest(user.login):
+                mine = dispute.with_user(user)
+                for operation in ("write", "create", "unlink"):
+                    self.assertFalse(mine.has_access(operation))
+                for values in ({"state": "accepted"}, {"amount": 1}, {"answer": "Yes"}):
+                    with self.assertRaises(UserError):
+                        mine.write(values)
+                with self.assertRaises(AccessError):
+                    mine.unlink()
+                with self.assertRaises(UserError):
+                    mine.create({"line_id": dispute.line_id.id, "amount": 1, "kind": "other", "words": "x"})
+        for forged in (dispute.sudo(), dispute.sudo().with_context(billing_grant=True)):
+            with self.assertRaises(UserError):
+                forged.write({"state": "accepted"})
+        self.assertEqual(dispute.state, "open")
+
+    def test_who_may_object(self):
+        invoice = self._billed(100, 100)
+        first, second = self._lines(invoice)
+        self._object(first, user=self.sibling)
+        for user in (self.stranger, self.biller, self._new_user("clerk", "account.group_account_invoice")):
+            with self.subTest(user.login), self.assertRaises(UserError):
+                self._object(second, 10, user=user)
+        self.assertEqual(len(invoice.billing_dispute_ids), 1)
+
+    def test_a_line_of_another_invoice_is_refused_with_it(self):
+        other = self._finalized(self._new_charge(partner_id=self.other_client.id))
+        with self.assertRaises(AccessError):
+            self._object(self._lines(other), 10)
+        mine, foreign = self._billed(), self._lines(other)
+        self.assertIn("no such item", mine.with_user(self.client_user)._billing_why_not_object(foreign))
+
+    def test_what_is_refused(self):
+        line = self._lines(self._billed())
+        whole = line._billing_contestable()
+        self.assertEqual(whole, line.price_total)
+        for problem, values in (
+            ("zero", {"amount": 0}),
+            ("below zero", {"amount": -5}),
+            ("next to nothing", {"amount": 0.001}),
+            ("no number", {"amount": float("nan")}),
+            ("infinite", {"amount": float("inf")}),
+            ("huge", {"amount": 1e300}),
+            ("too much", {"amount": whole + 0.01}),
+            ("text", {"amount": "10"}),
+            ("no words", {"words": "  "}),
+            ("too many words", {"words": "x" * (MOST_WORDS + 1)}),
+            ("a null character", {"words": "a\0b"}),
+            ("no reason", {"kind": ""}),
+            ("an unknown reason", {"kind": "because"}),
+            ("too many files", {"files": [("a.pdf", PDF)] * (MOST_FILES + 1)}),
+            ("a large file", {"files": [("a.pdf", PDF + b"0" * MOST_BYTES)]}),
+            ("an empty file", {"files": [("a.pdf", b"")]}),
+            ("a page under another name", {"files": [("a.pdf", b"<html><script>alert(1)</script></html>")]}),
+            ("a drawing with a script", {"files": [("a.png", b'<svg xmlns="http://www.w3.org/2000/svg"/>')]}),
+        ):
+            with self.subTest(problem), self.assertRaises(UserError):
+                self._object(line, **{"amount": 10, **values})
+        self.assertFalse(line.billing_dispute_ids)
+
+    def test_file_names_are_tame(self):
+        dispute = self._object(self._lines(self._billed()), files=[('../"x\n' + "y" * 300 + ".exe", PDF)])
+        name = dispute.attachment_ids.name
+        self.assertTrue(name.endswith(".pdf") and len(name) <= 84 and not set(name) & set('/"\n'), name)
+
+    def test_one_open_objection_per_line(self):
+        line = self._lines(self._billed())
+        dispute = self._object(line, 10)
+        with self.assertRaisesRegex(UserError, "already"):
+            self._object(line, 10)
+        with self.assertRaises(UniqueViolation), mute_logger("odoo.sql_db"), self.env.cr.savepoint():
+            self.env.cr.execute(
+                "INSERT INTO billing_dispute (line_id, author_id, date, amount, kind, words, state)"
+                " VALUES (%s, %s, now(), 1, 'other', 'x', 'open')",
+                (line.id, self.client.id),
+            )
+        dispute.with_user(self.client_user)._withdraw_sudo()
+        self.env.invalidate_all()
+        self._object(line, 10)
+
+    def test_no_more_than_the_item_comes_to_in_all(self):
+        line = self._lines(self._billed())
+        total = line.price_total
+        self._object(line, 40)._decline("No")
+        self.assertEqual(line._billing_contestable(), total - 40)
+        note = self._credit(self._object(line, 30))
+        self.assertEqual(note.amount_total, 30)
+        self.assertEqual(line._billing_contestable(), total - 70)
+        self._object(line, total - 70)._decline("No")
+        with self.assertRaisesRegex(UserError, "answered already"):
+            self._object(line, 1)
+
+    def test_an_overall_discount_is_taken_off(self):
+        draft = self._draft(self._new_charge("One", 100) | self._new_charge("Two", 300))
+        draft.billing_discount = 10
+        draft._billing_finalize()
+        items = self._lines(draft).filtered(lambda line: line.price_total > 0)
+        self.assertEqual(items[0]._billing_contestable(), draft.currency_id.round(items[0].price_total * 0.9))
+        discount = self._lines(draft) - items
+        with self.assertRaisesRegex(UserError, "no such item"):
+            self._object(discount, 1)
+
+    def test_drafts_and_void_invoices_are_not_contested(self):
+        invoice = self._billed()
+        line = self._lines(invoice)
+        invoice._billing_void("Wrong")
+        with self.assertRaisesRegex(UserError, "void"):
+            self._object(line, 10)
+        draft = self._draft(self._new_charge("Draft"))
+        with self.assertRaises(AccessError):
+            self._object(self._lines(draft), 10)
+
+    def test_the_company_s_settings(self):
+        invoice = self._billed()
+        line = self._lines(invoice)
+        company = self.company.sudo()
+        company.billing_dispute_allowed = False
+        with self.assertRaisesRegex(UserError, "contact us"):
+            self._object(line, 10)
+        company.billing_dispute_allowed = True
+        with freeze_time(fields.Date.add(invoice.invoice_date, days=61)):
+            with self.assertRaisesRegex(UserError, "60 days"):
+                self._object(line, 10)
+            company.billing_dispute_days = 0
+            self._object(line, 10)
+        self.assertTrue(line.billing_dispute_ids)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def test_accepted_by_a_credit_note_to_the_cent(self):
+        invoice = self._billed(100, 200)
+        line = self._lines(invoice)[0]
+        dispute = self._object(line, 33.33)
+        action = dispute.action_accept()
+        note = self.env["account.move"].browse(action["res_id"])
+        self.assertEqual((note.state, note.move_type, note.reversed_entry_id), ("draft", "out_refund", invoice))
+        self.assertEqual(note.amount_total, 33.33)
+        self.assertEqual(note.invoice_line_ids.tax_ids, line.tax_ids)
+        self.assertEqual((dispute.state, invoice.billing_contested), ("open", 33.33), "until it is confirmed")
+        self.assertEqual(dispute.action_accept()["res_id"], note.id, "a second click opens the same")
+        before = invoice.amount_residual
+        note.action_post()
+        self.assertEqual((dispute.state, dispute.credit_note_id), ("accepted", note))
+        self.assertEqual((invoice.billing_contested, invoice.amount_residual), (0, before - 33.33))
+        self.assertFalse(invoice.activity_ids)
+        mail = invoice.billing_mail_ids[0]
+        self.assertIn("accepted", mail.subject)
+        self.assertIn(note.name, mail.body)
+        seen = dispute.with_user(self.client_user)
+        self.assertEqual(seen._portal_credit_note().id, note.id)
+        self.assertEqual(dispute.answered_by_id, self.biller)
+
+    def test_every_amount_is_credited_exactly(self):
+        included = self.tax.copy({"name": "Included", "amount": 21, "price_include_override": "tax_included"})
+        for taxes in (self.env["account.tax"], self.tax, included, self.tax | self.tax.copy({"name": "7", "amount": 7})):
+            invoice = self._finalized(
+                self._new_charge("Item", 99.99, quantity=3, discount=7, tax_ids=[Command.set(taxes.ids)])
+            )
+            line = self._lines(invoice)
+            for amount in (0.01, 0.07, 1.11, 33.33, 66.67, line.price_total):
+                with self.subTest(taxes=taxes.mapped("name"), amount=amount):
+                    self.assertEqual(line._billing_draft_credit_note(amount).amount_total, amount)
+
+    def test_the_draft_credit_note_is_hidden_and_can_be_deleted(self):
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice))
+        note = self.env["account.move"].browse(dispute.action_accept()["res_id"])
+        self.assertFalse(dispute.with_user(self.client_user)._portal_credit_note())
+        with self.assertRaisesRegex(UserError, "drafted"):
+            invoice._billing_void("Wrong")
+        note.unlink()
+        self.env.invalidate_all()
+        self.assertEqual((dispute.state, dispute.credit_note_waits), ("open", False))
+        self._credit(dispute)
+        self.assertEqual(dispute.state, "accepted")
+
+    def test_what_was_paid_becomes_credit(self):
+        invoice = self._billed()
+        self._pay(invoice)
+        dispute = self._object(self._lines(invoice), 40)
+        self.assertEqual(invoice.billing_contested, 0, "nothing is due that could wait")
+        note = self._credit(dispute)
+        self.assertEqual((dispute.state, note.amount_residual), ("accepted", 40))
+
+    def test_voiding_accepts(self):
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice))
+        reversal = invoice._billing_void("Wrong")
+        self.assertEqual((dispute.state, dispute.credit_note_id), ("accepted", reversal))
+
+    def test_credited_by_another_way_it_is_not_credited_twice(self):
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice))
+        wizard = (
+            self.env["account.move.reversal"]
+            .with_context(active_model="account.move", active_ids=invoice.ids)
+            .create({"journal_id": invoice.journal_id.id})
+        )
+        wizard.refund_moves()
+        note = wizard.new_move_ids
+        note.action_post()
+        self.assertEqual(dispute.action_accept()["res_id"], note.id)
+        self.assertEqual((dispute.state, dispute.credit_note_id), ("accepted", note))
+
+    def test_declined_with_words(self):
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice), 40)
+        wizard = self.env["billing.dispute.decline"].browse(dispute.action_decline()["res_id"])
+        for answer in (False, " ", "x" * (MOST_WORDS + 1)):
+            wizard.answer = answer
+            with self.assertRaises(UserError):
+                wizard.action_confirm()
+        wizard.answer = "Agreed with <b>Mr. Miller</b>"
+        wizard.action_confirm()
+        self.assertEqual((dispute.state, dispute.answer), ("declined", "Agreed with <b>Mr. Miller</b>"))
+        self.assertFalse(invoice.activity_ids)
+        self.assertIn("Agreed with &lt;b&gt;Mr. Miller&lt;/b&gt;", invoice.billing_mail_ids[0].body)
+        for again in (dispute.action_accept, dispute.action_decline, wizard.action_confirm):
+            with self.assertRaisesRegex(UserError, "already"):
+                again()
+        with self.assertRaisesRegex(UserError, "already"):
+            dispute.with_user(self.client_user)._withdraw_sudo()
+
+    def test_withdrawn_by_the_client_only(self):
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice))
+        for user in (self.stranger, self.biller):
+            with self.subTest(user.login), self.assertRaises(UserError):
+                dispute.with_user(user)._withdraw_sudo()
+        dispute.with_user(self.sibling)._withdraw_sudo()
+        self.env.invalidate_all()
+        self.assertEqual((dispute.state, invoice.billing_contested), ("withdrawn", 0))
+        self.assertFalse(dispute.answered_by_id)
+        self.assertFalse(invoice.activity_ids)
+
+    def test_in_the_client_s_language(self):
+        self.env["res.lang"].sudo()._activate_lang("fr_FR")
+        self.client.sudo().lang = "fr_FR"
+        template = self.env.ref("invoice_portal.mail_template_dispute_received").sudo()
+        template.with_context(lang="fr_FR").subject = "Contestation de {{ object.name }}"
+        invoice = self._billed()
+        self._object(self._lines(invoice))
+        self.assertEqual(invoice.billing_mail_ids.subject, f"Contestation de {invoice.name}")
+        note = invoice.message_ids.filtered(lambda message: "Objection to" in (message.body or ""))
+        self.assertTrue(note, "and in the staff's for the staff")
+
+    # -- only what is contested waits ---------------------------------------------------------------------------------
+
+    def _agree(self):
+        client = self.client.with_company(self.company)
+        client._billing_agree_autopay(self.card, "Agreed")
+
+    def _autopay(self, day=None):
+        with freeze_time(f"{day or fields.Date.today()} 12:00:00"), self.enter_registry_test_mode():
+            self.env.ref("invoice_portal.ir_cron_billing_autopay").sudo().method_direct_trigger()
+        self.env.invalidate_all()
+
+    def _taken(self, invoice):
+        return sorted(invoice.sudo().transaction_ids.filtered(lambda tx: tx.state == "done").mapped("amount"))
+
+    def test_the_card_is_charged_for_the_rest(self):
+        self._agree()
+        invoice = self._billed(100, 200)
+        total, part = invoice.amount_total, self._lines(invoice)[0].price_total
+        dispute = self._object(self._lines(invoice)[0])
+        self._autopay()
+        self.assertEqual(self._taken(invoice), [total - part])
+        self._autopay()
+        self.assertEqual(len(self._taken(invoice)), 1)
+        dispute._decline("No")
+        resume = fields.Date.add(fields.Date.today(), days=GRACE_DAYS)
+        self.assertEqual(invoice.billing_autopay_date, resume)
+        self.assertEqual(invoice.billing_contested, part, "the client has a few days")
+        self._autopay(fields.Date.subtract(resume, days=1))
+        self.assertEqual(len(self._taken(invoice)), 1)
+        self._autopay(resume)
+        self.assertEqual(self._taken(invoice), [part, total - part])
+        self.assertEqual(invoice.billing_status, "paid")
+
+    def test_wholly_contested_the_invoice_waits(self):
+        self._agree()
+        invoice = self._billed()
+        dispute = self._object(self._lines(invoice))
+        self._autopay()
+        self.assertFalse(invoice.sudo().transaction_ids)
+        self.assertFalse(invoice.billing_autopay_date)
+        dispute.with_user(self.client_user)._withdraw_sudo()
+        self._autopay()
+        self.assertEqual(self._taken(invoice), [invoice.amount_total])
+
+    def test_what_was_not_charged_by_itself_is_not_after_an_answer(self):
+        invoice = self._billed()
+        self._agree()
+        dispute = self._object(self._lines(invoice))
+        dispute._decline("No")
+        self.assertFalse(invoice.billing_autopay_date)
+
+    def test_a_charge_that_looked_before_meets_the_objection(self):
+        """Both change the row of the invoice, so that the database refuses one of them."""
+        invoice = self._billed()
+        before = self._written(invoice)
+        self._object(self._lines(invoice), 10)
+        self.assertNotEqual(self._written(invoice), before)
+
+    def _written(self, invoice):
+        self.env.cr.execute("SELECT xmin, ctid, write_date FROM account_move WHERE id = %s", (invoice.id,))
+        return self.env.cr.fetchone()
+
+    def test_staff_who_charges_is_told_and_may(self):
+        invoice = self._billed(100, 200)
+        part = self._lines(invoice)[0].price_total
+        self._object(self._lines(invoice)[0])
+        wizard = self.env["billing.card.charge"].browse(invoice.action_billing_charge_card()["res_id"])
+        self.assertEqual((wizard.contested, wizard.amount), (part, invoice.amount_total - part))
+        wizard.amount = invoice.amount_total
+        wizard.action_charge()
+        self.assertEqual(invoice.billing_status, "paid")
+
+
+@tagged("post_install", "-at_install")
+class TestDisputedReminder(DisputeMixin, ReminderCommon):
+    def _billed_due(self, due, *prices):
+        draft = self._draft(
+            self.env["billing.charge"].union(
+                *(self._new_charge(f"Item {price}", price, tax_ids=False) for price in prices)
+            )
+        )
+        draft.write({"invoice_date": due, "invoice_payment_term_id": False, "invoice_date_due": due})
+        draft._billing_finalize()
+        return draft
+
+    def test_only_the_rest_is_reminded_of(self):
+        invoice = self._billed_due("2026-03-01", 100, 60)
+        self.first.write({"fee": 5, "interest": 10})
+        with freeze_time("2026-03-05 09:00:00"):
+            self._object(self._lines(invoice)[1], 60)
+            self._run_job()
+        self.sink.messages.clear()
+        self._on("2026-03-08")
+        row = invoice.billing_reminder_ids
+        self.assertEqual(row.amount_due, 100)
+        self.assertEqual(row.interest, self.company.currency_id.round(100 * 0.10 * 7 / 365))
+        body = self._body()
+        self.assertIn("100.00", body)
+        self.assertIn("that is contested", body)
+
+    def test_wholly_contested_nothing_is_said_until_it_is_declined(self):
+        invoice = self._billed_due("2026-03-01", 100)
+        with freeze_time("2026-03-05 09:00:00"):
+            dispute = self._object(self._lines(invoice))
+            self._run_job()
+        self.sink.messages.clear()
+        for day in ("2026-03-08", "2026-03-22"):
+            self._on(day)
+        self.assertFalse(self.sink.messages)
+        self.assertFalse(invoice.billing_reminder_ids)
+        with freeze_time("2026-03-22 09:00:00"):
+            self.assertIn("contested", invoice.billing_reminder_next)
+            dispute._decline("No")
+            self._run_job()
+        self.sink.messages.clear()
+        self._on("2026-03-26")
+        self.assertFalse(self.sink.messages, "the client has a few days")
+        self._on("2026-03-27")
+        self._on("2026-03-28")
+        self.assertEqual(len(self.sink.messages), 1, "and no burst of what was missed")
+        self.assertEqual(self._states(invoice), {self.first: "passed", self.second: "sent"})
+
+    def test_a_reminder_on_its_way_is_withdrawn(self):
+        invoice = self._billed_due("2026-03-01", 100)
+        with freeze_time("2026-03-08 09:30:00"):
+            self._remind()
+            self.assertEqual(invoice.billing_reminder_ids.state, "waiting")
+            self._object(self._lines(invoice))
+            self._run_job()
+        self.env.invalidate_all()
+        self.assertEqual(invoice.billing_reminder_ids.state, "withdrawn")
+        self.assertIn("contested", invoice.billing_reminder_ids.reason)
+
+    def test_the_first_instalments_are_freed_first(self):
+        invoice = self._billed_due("2026-03-01", 100)
+        parts = [self._part("2026-03-01", 30), self._part("2026-04-01", 70)]
+        for amount, left in ((0, [30, 70]), (20, [10, 70]), (30, [70]), (50, [50]), (100, []), (200, [])):
+            with self.subTest(amount):
+                self.assertEqual([part.amount for part in invoice._billing_less(parts, amount)], left)
+
+    def _part(self, day, amount):
+        return Instalment(self._date(day), amount, amount)
