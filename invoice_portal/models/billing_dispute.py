@@ -1,8 +1,10 @@
 import math
 from datetime import timedelta
+from typing import NamedTuple
 
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import format_date
 from odoo.tools.mimetypes import guess_mimetype
 
 from ..tools.grant import granted, is_granted
@@ -17,6 +19,14 @@ MOST_BYTES = 5 * 1024 * 1024
 FILE_TYPES = {"application/pdf": ".pdf", "image/png": ".png", "image/jpeg": ".jpg"}
 
 OPEN, ACCEPTED, DECLINED, WITHDRAWN = "open", "accepted", "declined", "withdrawn"
+
+
+class File(NamedTuple):
+    """What was attached, by its content: nothing elevated is handed out."""
+
+    name: str
+    content: bytes
+    mimetype: str
 
 
 class BillingDispute(models.Model):
@@ -140,7 +150,7 @@ class BillingDispute(models.Model):
 
         Whether this user may read the invoice, is its client, and may object is asked first, as that user. Only then,
         elevated, as no client may create records: the objection with its files, a note and an activity for staff, and
-        the mail to the client. Nothing elevated is returned.
+        the mail to the client. What it returns is the user's again.
 
         :param files: `[(name, bytes)]`
         """
@@ -394,11 +404,38 @@ class BillingDispute(models.Model):
         return [(file.id, file.name) for file in self.sudo().attachment_ids.sorted("id")]
 
     def _portal_file_sudo(self, file_id):
-        """`(name, content, type)` of one attachment of this objection, after asking who may read that; or nothing."""
+        """One attachment of this objection, after asking who may read that; or nothing."""
         self.ensure_one()
         self.check_access("read")
         file = self.sudo().attachment_ids.filtered(lambda file: file.id == file_id)
-        return (file.name, file.raw, file.mimetype) if file else None
+        return File(file.name, file.raw, file.mimetype) if file else None
+
+    def _portal_values(self):
+        """What the client's page says of these, for a user whose right to see the invoice was asked for before."""
+        kinds = dict(self._fields["kind"]._description_selection(self.env))
+        states = dict(self._fields["state"]._description_selection(self.env))
+        values = []
+        for dispute in self:
+            note = dispute._portal_credit_note()
+            values.append(
+                {
+                    "id": dispute.id,
+                    "state": dispute.state,
+                    "state_name": states[dispute.state],
+                    "date": format_date(self.env, dispute.date),
+                    "amount": dispute.currency_id.format(dispute.amount),
+                    "kind": kinds[dispute.kind],
+                    "words": dispute.words,
+                    "author": dispute.author_id.name,
+                    "files": dispute._portal_files(),
+                    "answer": dispute.answer or "",
+                    "answered_on": format_date(self.env, dispute.answered_on) if dispute.answered_on else "",
+                    "resume_on": format_date(self.env, dispute.resume_on) if dispute.resume_on else "",
+                    "note_name": note.name or "",
+                    "note_url": f"/my/invoices/{note.id}" if note else "",
+                }
+            )
+        return values
 
     def _portal_credit_note(self):
         """The confirmed credit note that answered it, as this user may read it, or none: drafts stay hidden."""

@@ -101,15 +101,19 @@ class AccountMove(models.Model):
             return self.env._("There is no such item on %s.", move.name)
         if line.billing_dispute_ids.filtered(lambda dispute: dispute.state == OPEN):
             return self.env._("You have objected to this item already. We will answer.")
-        days = move.company_id.billing_dispute_days
-        today = local_date(fields.Datetime.now(), move._billing_zone())
-        if days and today > move.invoice_date + timedelta(days=days):
+        if move._billing_objecting_is_over():
             return self.env._(
-                "Items can be objected to for %(days)s days after the date of the invoice. Please contact us.", days=days
+                "Items can be objected to for %s days after the date of the invoice. Please contact us.",
+                move.company_id.billing_dispute_days,
             )
         if move.currency_id.compare_amounts(line._billing_contestable(), 0) <= 0:
             return self.env._("All of this item was credited or answered already.")
         return None
+
+    def _billing_objecting_is_over(self):
+        days = self.company_id.billing_dispute_days
+        today = local_date(fields.Datetime.now(), self._billing_zone())
+        return bool(days) and today > self.invoice_date + timedelta(days=days)
 
     # -- what waits and what goes on ----------------------------------------------------------------------------------
 
@@ -238,6 +242,24 @@ class AccountMoveLine(models.Model):
                 ),
             )
         )
+
+    def _billing_portal_objections(self):
+        """What was objected to about this item, and whether more can be, for the page of its invoice.
+
+        Who has only the link to the invoice is offered to object (and to log in for that), and told nothing of what
+        others said. Elevated as the page itself is, for a user whose right to see it was asked for before.
+        """
+        self.ensure_one()
+        line = self.sudo()
+        move, user = line.move_id, self.env.user
+        if user._is_public():
+            may = move.company_id.billing_dispute_allowed and move.move_type == "out_invoice" and line.price_total > 0
+            return {"objections": [], "may_object": may and not move._billing_objecting_is_over()}
+        own = user.partner_id.commercial_partner_id == move.commercial_partner_id
+        return {
+            "objections": line.billing_dispute_ids._portal_values() if own else [],
+            "may_object": own and not move._billing_why_not_object(line),
+        }
 
     def _billing_why_not_contest(self, amount):
         """Why this much of the item cannot be contested, in words, or nothing."""
