@@ -62,8 +62,9 @@ class BillingPortalDispute(BillingPortalPages):
     def billing_objection(self, invoice_id, line_id, **kwargs):
         return self._billing_objection_page(*self._billing_own_line(invoice_id, line_id))
 
-    # The form sends files; their size is bounded before they are read into one answer.
-    @route("/my/invoices/<int:invoice_id>/object/<int:line_id>", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        "/my/invoices/<int:invoice_id>/object/<int:line_id>", type="http", auth="user", methods=["POST"], website=True
+    )
     def billing_object(self, invoice_id, line_id, kind=None, words=None, amount=None, **kwargs):
         invoice, line = self._billing_own_line(invoice_id, line_id)
         Dispute = request.env["billing.dispute"]
@@ -71,7 +72,10 @@ class BillingPortalDispute(BillingPortalPages):
             # A second click, or the page loaded again: it is said already.
             return self._billing_back_to(invoice, line)
         try:
-            Dispute._object_sudo(line, kind, words, self._billing_contested_amount(amount), self._billing_sent_files())
+            with request.env.cr.savepoint():
+                Dispute._object_sudo(
+                    line, kind, words, self._billing_contested_amount(amount), self._billing_sent_files()
+                )
         except UserError as error:
             typed = {
                 "kind": kind or "",
@@ -90,8 +94,13 @@ class BillingPortalDispute(BillingPortalPages):
 
     def _billing_sent_files(self):
         """One more than may be sent, and a byte more than may be in each: enough to refuse them."""
-        files = request.httprequest.files.getlist("files")
-        return [(file.filename, file.stream.read(MOST_BYTES + 1)) for file in files if file.filename][: MOST_FILES + 1]
+        files = []
+        for file in request.httprequest.files.getlist("files")[: MOST_FILES + 1]:
+            if file.filename:
+                # The transaction may be tried again, and the file is at its end then.
+                file.stream.seek(0)
+                files.append((file.filename, file.stream.read(MOST_BYTES + 1)))
+        return files
 
     def _billing_back_to(self, invoice, line, done=None):
         query = f"?done={done}" if done else ""
@@ -114,7 +123,8 @@ class BillingPortalDispute(BillingPortalPages):
         dispute = self._billing_own_dispute(invoice_id, dispute_id)
         line, done = dispute.line_id, "withdrawn"
         try:
-            dispute._withdraw_sudo()
+            with request.env.cr.savepoint():
+                dispute._withdraw_sudo()
         except UserError:
             # Answered meanwhile, or withdrawn by the first of two clicks: the page shows how it stands.
             done = None

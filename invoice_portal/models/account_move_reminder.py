@@ -181,7 +181,7 @@ class AccountMove(models.Model):
         return kept
 
     def _billing_why_nothing_due(self):
-        """Why nothing is asked for of this invoice, in words, or False. Extend it, and call super where you know none."""
+        """Why nothing is asked for of this invoice, in words, or False. Extend it; call super where you know none."""
         self.ensure_one()
         return False
 
@@ -285,9 +285,7 @@ class AccountMove(models.Model):
                 "due": amounts[move.id][0],
                 "amount": amounts[move.id][1],
                 "contested": contested.get(move, 0),
-                "later": self.currency_id.round(
-                    move.amount_residual - amounts[move.id][1] - contested.get(move, 0)
-                ),
+                "later": self.currency_id.round(move.amount_residual - amounts[move.id][1] - contested.get(move, 0)),
             }
             for move in moves
         ]

@@ -146,7 +146,7 @@ class BillingDispute(models.Model):
 
     @api.model
     def _object_sudo(self, line, kind, words, amount, files=()):
-        """Object to a line of an invoice, as the client who is logged in. The one way by which an objection comes to be.
+        """Object to a line of an invoice, as the client who is logged in: the one way by which objections come to be.
 
         Whether this user may read the invoice, is its client, and may object is asked first, as that user. Only then,
         elevated, as no client may create records: the objection with its files, a note and an activity for staff, and
@@ -171,7 +171,7 @@ class BillingDispute(models.Model):
                 "author_id": self.env.user.partner_id.id,
                 "amount": move.currency_id.round(amount),
                 "kind": kind,
-                "words": words.strip(),
+                "words": self._tidy(words),
                 "charge_held": bool(move.sudo().billing_autopay_date),
             }
         )
@@ -189,7 +189,7 @@ class BillingDispute(models.Model):
 
     @api.model
     def _why_not_words(self, words, missing):
-        words = (words or "").strip()
+        words = self._tidy(words)
         if not words:
             return missing
         if len(words) > MOST_WORDS:
@@ -199,6 +199,11 @@ class BillingDispute(models.Model):
         if "\0" in words:
             return self.env._("There is a character in the text that cannot be kept.")
         return None
+
+    @api.model
+    def _tidy(self, words):
+        """As a browser counts them, a line break is one character."""
+        return (words or "").replace("\r\n", "\n").strip()
 
     @api.model
     def _why_not_attached(self, files):
@@ -219,7 +224,9 @@ class BillingDispute(models.Model):
         """Kept with the objection, so whoever may read it may read them; public is none."""
         for number, (name, content) in enumerate(files, start=1):
             mimetype = guess_mimetype(content)
-            stem = "".join(char for char in name.rpartition(".")[0] or name if char.isprintable() and char not in '/\\"')
+            stem = "".join(
+                char for char in name.rpartition(".")[0] or name if char.isprintable() and char not in '/\\"'
+            )
             self.env["ir.attachment"].create(
                 {
                     "name": f"{stem.strip()[:80] or number}{FILE_TYPES[mimetype]}",
@@ -284,7 +291,7 @@ class BillingDispute(models.Model):
             raise UserError(reason)
         move = self.move_id
         today = local_date(fields.Datetime.now(), move._billing_zone())
-        self._settle_sudo(DECLINED, answer=answer.strip(), resume_on=today + timedelta(days=GRACE_DAYS))
+        self._settle_sudo(DECLINED, answer=self._tidy(answer), resume_on=today + timedelta(days=GRACE_DAYS))
         self._note(self.env._("Objection to “%(line)s” declined: %(answer)s", line=self._line_name(), answer=answer))
         self._tell_client("invoice_portal.mail_template_dispute_declined")
 
@@ -295,7 +302,9 @@ class BillingDispute(models.Model):
         if self.env.user.partner_id.commercial_partner_id != self.partner_id:
             raise UserError(self.env._("Only the client can withdraw this."))
         self._settle_sudo(WITHDRAWN)
-        self.sudo()._note(self._in_staff_language().env._("The client withdrew the objection to “%s”.", self._line_name()))
+        self.sudo()._note(
+            self._in_staff_language().env._("The client withdrew the objection to “%s”.", self._line_name())
+        )
         if self.sudo().credit_note_id.state == "draft":
             self.sudo().credit_note_id.message_post(
                 body=self._in_staff_language().env._("The client withdrew the objection this was drafted for."),
@@ -371,7 +380,9 @@ class BillingDispute(models.Model):
             note = self.line_id._billing_draft_credit_note(self.amount)
             granted(self.sudo()).credit_note_id = note
             self._note(
-                self.env._("%(note)s drafted for the objection to “%(line)s”.", note=note.display_name, line=self._line_name())
+                self.env._(
+                    "%(note)s drafted for the objection to “%(line)s”.", note=note.display_name, line=self._line_name()
+                )
             )
         return note._get_records_action(name=self.env._("Credit Note"))
 

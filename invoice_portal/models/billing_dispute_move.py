@@ -124,7 +124,9 @@ class AccountMove(models.Model):
     def _billing_autopay(self):
         # Remembered before the day is taken off: only what was to be charged by itself is planned again.
         if self.billing_autopay_date:
-            self.sudo().billing_dispute_ids._hold_charge()
+            # What others have committed since the invoice before counts.
+            self.env["billing.dispute"].invalidate_model()
+            self.env["billing.dispute"].sudo().search([("move_id", "=", self.id)])._hold_charge()
         return super()._billing_autopay()
 
     def _billing_resume_charging(self, dispute):
@@ -150,9 +152,11 @@ class AccountMove(models.Model):
         posted = super()._post(soft)
         notes = posted.filtered(lambda move: move.move_type == "out_refund")
         # Elevated: who confirms a credit note in Accounting need not be billing staff.
-        disputes = self.env["billing.dispute"].sudo().search(
-            [("credit_note_id", "in", notes.ids), ("state", "=", OPEN)]
-        ) if notes else ()
+        disputes = (
+            self.env["billing.dispute"].sudo().search([("credit_note_id", "in", notes.ids), ("state", "=", OPEN)])
+            if notes
+            else ()
+        )
         for dispute in disputes:
             dispute._accept(dispute.credit_note_id)
         return posted

@@ -108,8 +108,8 @@ class ResCompany(models.Model):
     billing_dispute_allowed = fields.Boolean(
         string="Clients object on the portal",
         default=True,
-        help="Clients can object to an item of an invoice. What they contest is neither charged nor reminded of by itself "
-        "until it is answered. After a refusal they have five days before it is.",
+        help="Clients can object to an item of an invoice. What they contest is neither charged nor reminded of by "
+        "itself until it is answered. After a refusal they have five days before it is.",
     )
     billing_dispute_days = fields.Integer(
         string="Days to object",

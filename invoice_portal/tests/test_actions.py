@@ -1,6 +1,7 @@
 from odoo import Command
 from odoo.tests import tagged
 
+from ..tools.grant import granted
 from .guarded import GuardedActionsMixin
 from .test_card import CardCommon
 
@@ -47,6 +48,10 @@ class TestActions(GuardedActionsMixin, CardCommon):
             .sudo()
             .create({"move_id": invoice.id, "level_id": level.id, "date": "2026-01-01", "mail_id": mail.id})
         )
+        line = invoice.invoice_line_ids[:1]
+        granted(env["billing.dispute"].sudo()).create(
+            {"line_id": line.id, "author_id": self.client.id, "amount": 1, "kind": "other", "words": "No"}
+        )
         return {
             "account.move": invoice,
             "account.payment": payment,
@@ -70,6 +75,10 @@ class TestActions(GuardedActionsMixin, CardCommon):
             "billing.credit.refund": env["billing.credit.refund"].create({"partner_id": self.client.id}),
             "billing.cycle": cycle,
             "billing.delete": env["billing.delete"].create({"move_ids": [Command.set(draft.ids)]}),
+            "billing.dispute": line.billing_dispute_ids,
+            "billing.dispute.decline": env["billing.dispute.decline"].create(
+                {"dispute_id": line.billing_dispute_ids.id}
+            ),
             "billing.draft": env["billing.draft"].create({"charge_ids": [Command.set(self._new_charge().ids)]}),
             "billing.finalize": env["billing.finalize"].create({"move_ids": [Command.set(draft.ids)]}),
             "billing.generate": env["billing.generate"].create({"partner_id": self.client.id, "until": "2026-01-01"}),
@@ -137,6 +146,7 @@ class TestActions(GuardedActionsMixin, CardCommon):
                 "account.payment",
                 "billing.ageing",
                 "billing.charge",
+                "billing.dispute",
                 "billing.run",
                 "billing.run.client",
             },

@@ -1,8 +1,11 @@
+from unittest.mock import patch
+
 from freezegun import freeze_time
-from psycopg2.errors import UniqueViolation
+from psycopg2.errors import SerializationFailure, UniqueViolation
 
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError
+from odoo.http import Request
 from odoo.tests import HttpCase, tagged
 from odoo.tools import mute_logger
 
@@ -11,6 +14,7 @@ from ..models.billing_dispute import GRACE_DAYS, MOST_BYTES, MOST_FILES, MOST_WO
 from .test_card import CardCommon
 from .test_reminder import ReminderCommon
 
+STAFF_FIELDS = ("attachment_ids", "credit_note_id", "answered_by_id", "activity_id", "charge_held", "resume_on")
 PDF = b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EOF\n"
 
 
@@ -63,7 +67,9 @@ class TestDispute(DisputeMixin, CardCommon):
         line = self._lines(invoice)[0]
         dispute = self._object(line, 40, files=[("proof.pdf", PDF)])
         self.assertEqual((dispute.state, dispute.amount, dispute.author_id), ("open", 40, self.client_user.partner_id))
-        self.assertEqual((dispute.move_id, dispute.partner_id, dispute.company_id), (invoice, self.client, self.company))
+        self.assertEqual(
+            (dispute.move_id, dispute.partner_id, dispute.company_id), (invoice, self.client, self.company)
+        )
         self.assertEqual((invoice.billing_contested, invoice.billing_dispute_count), (40, 1))
         self.assertEqual(dispute.attachment_ids.mapped("name"), ["proof.pdf"])
         self.assertFalse(dispute.attachment_ids.public)
@@ -98,7 +104,14 @@ class TestDispute(DisputeMixin, CardCommon):
                     continue
                 self.assertEqual(seen.words, "It was less")
                 self.assertEqual([name for _id, name in seen._portal_files()], ["proof.pdf"])
-                for fname in ("attachment_ids", "credit_note_id", "answered_by_id", "activity_id", "charge_held", "resume_on"):
+                for fname in (
+                    "attachment_ids",
+                    "credit_note_id",
+                    "answered_by_id",
+                    "activity_id",
+                    "charge_held",
+                    "resume_on",
+                ):
                     with self.assertRaises(AccessError):
                         seen.read([fname])
 
@@ -268,7 +281,12 @@ class TestDispute(DisputeMixin, CardCommon):
 
     def test_every_amount_is_credited_exactly(self):
         included = self.tax.copy({"name": "Included", "amount": 21, "price_include_override": "tax_included"})
-        for taxes in (self.env["account.tax"], self.tax, included, self.tax | self.tax.copy({"name": "7", "amount": 7})):
+        for taxes in (
+            self.env["account.tax"],
+            self.tax,
+            included,
+            self.tax | self.tax.copy({"name": "7", "amount": 7}),
+        ):
             invoice = self._finalized(
                 self._new_charge("Item", 99.99, quantity=3, discount=7, tax_ids=[Command.set(taxes.ids)])
             )
@@ -502,3 +520,203 @@ class TestDisputedReminder(DisputeMixin, ReminderCommon):
 
     def _part(self, day, amount):
         return Instalment(self._date(day), amount, amount)
+
+
+@tagged("post_install", "-at_install")
+class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
+    def setUp(self):
+        super().setUp()
+        self.invoice = self._billed(100, 200)
+        self.line = self._lines(self.invoice)[0]
+        self.url = f"/my/invoices/{self.invoice.id}/object/{self.line.id}"
+
+    def _login(self, user):
+        self.authenticate(user.login, user.login)
+
+    def _send(self, url=None, csrf=True, files=(), **values):
+        data = {"kind": "amount", "words": "It was less", "amount": "40", **values}
+        if csrf:
+            data["csrf_token"] = Request.csrf_token(self)
+        self.env.flush_all()
+        response = self.url_open(
+            url or self.url, data=data, files=[("files", file) for file in files], allow_redirects=False
+        )
+        self.env.invalidate_all()
+        return response
+
+    def _disputes(self):
+        return self.env["billing.dispute"].search([("move_id", "=", self.invoice.id)])
+
+    def test_object_and_withdraw(self):
+        self._login(self.client_user)
+        page = self.url_open(self.url).text
+        self.assertIn(self.invoice.name, page)
+        self.assertIn("Item 1", page)
+        self.assertIn("115.00", page)
+        answer = self._send(files=[("proof.pdf", PDF, "text/html")])
+        self.assertEqual(answer.status_code, 303)
+        dispute = self._disputes()
+        self.assertEqual((dispute.amount, dispute.kind, dispute.words), (40, "amount", "It was less"))
+        self.assertEqual(dispute.attachment_ids.mimetype, "application/pdf")
+        again = self._send(words="Once more")
+        self.assertEqual((again.status_code, self._disputes()), (303, dispute), "a second click is harmless")
+        self.assertIn("already", self.url_open(self.url).text)
+        base = f"/my/invoices/{self.invoice.id}/objections/{dispute.id}"
+        file = self.url_open(f"{base}/files/{dispute.attachment_ids.id}")
+        self.assertEqual(file.content, PDF)
+        self.assertIn("attachment", file.headers["Content-Disposition"])
+        for _click in range(2):
+            self.assertEqual(self._send(f"{base}/withdraw").status_code, 303)
+            self.assertEqual(dispute.state, "withdrawn")
+
+    def test_tried_again_by_the_database_the_files_are_sent_again(self):
+        self._login(self.client_user)
+        first = []
+        genuine = type(self.env["billing.dispute"])._object_sudo
+
+        def once_in_conflict(records, *args):
+            if not first:
+                first.append(True)
+                raise SerializationFailure
+            return genuine(records, *args)
+
+        with (
+            patch.object(type(self.env["billing.dispute"]), "_object_sudo", once_in_conflict),
+            mute_logger("odoo.service.model"),
+        ):
+            files = [("a.pdf", PDF, "application/pdf"), ("b.pdf", PDF, "application/pdf")]
+            self.assertEqual(self._send(files=files).status_code, 303)
+        self.assertEqual(len(self._disputes().attachment_ids), 2)
+
+    def test_mistakes_are_said_and_what_was_typed_is_kept(self):
+        self._login(self.client_user)
+        for values, said in (
+            ({"amount": "115.01"}, "At most"),
+            ({"amount": "nan"}, "above zero"),
+            ({"amount": "much"}, "above zero"),
+            ({"amount": "1e400"}, "above zero"),
+            ({"words": ""}, "few words"),
+            ({"kind": "x"}, "reason"),
+            ({"words": "<script>alert(1)</script>" + "x" * 2000}, "characters long"),
+        ):
+            with self.subTest(values):
+                answer = self._send(**values)
+                self.assertEqual(answer.status_code, 422)
+                self.assertIn(said, answer.text)
+                self.assertIn(values.get("words", "It was less")[25:60], answer.text)
+                self.assertNotIn("<script>alert(1)", answer.text)
+        answer = self._send(files=[("page.pdf", b"<html/>", "application/pdf")])
+        self.assertIn("neither a PDF", answer.text)
+        self.assertEqual(self._send(amount="12,5").status_code, 303)
+        self.assertEqual(self._disputes().amount, 12.5)
+
+    def test_who_reaches_the_routes(self):
+        dispute = self._object(self.line, 10, files=[("proof.pdf", PDF)])
+        base = f"/my/invoices/{self.invoice.id}"
+        file = f"{base}/objections/{dispute.id}/files/{dispute.attachment_ids.id}"
+        withdraw = f"{base}/objections/{dispute.id}/withdraw"
+        elsewhere = self._new_company("Elsewhere")
+        expelled = self._new_portal_user(self.client, "acmeelsewhere")
+        expelled.sudo().write({"company_id": elsewhere.id, "company_ids": [Command.set(elsewhere.ids)]})
+        token = self.invoice.sudo()._portal_ensure_token()
+        self.env.flush_all()
+        for user, form, download in (
+            (self.client_user, 200, 200),
+            (self.sibling, 200, 200),
+            (self.stranger, 404, 404),
+            (expelled, 404, 404),
+            (None, 303, 303),
+        ):
+            with self.subTest(user and user.login):
+                self.authenticate(*(user.login, user.login) if user else (None, None))
+                for suffix in ("", f"?access_token={token}"):
+                    page = self.url_open(self.url + suffix, allow_redirects=False)
+                    self.assertEqual(page.status_code, form)
+                    if not user:
+                        self.assertIn("/web/login", page.headers["Location"])
+                self.assertEqual(self.url_open(file, allow_redirects=False).status_code, download)
+                if form != 200:
+                    second = self._lines(self.invoice)[1]
+                    for url in (
+                        withdraw,
+                        f"{base}/object/{second.id}",
+                        f"{base}/object/{second.id}?access_token={token}",
+                    ):
+                        self.assertEqual(self._send(url).status_code, form, url)
+                    self.assertEqual((self._disputes(), dispute.state), (dispute, "open"))
+        self._login(self.sibling)
+        self.assertEqual(self._send(withdraw).status_code, 303)
+        self.assertEqual(dispute.state, "withdrawn")
+
+    def test_what_does_not_belong_together_is_not_found(self):
+        self._login(self.client_user)
+        other = self._billed(50)
+        dispute = self._object(self.line, 10, files=[("proof.pdf", PDF)])
+        foreign = self._finalized(self._new_charge(partner_id=self.other_client.id))
+        draft = self._draft(self._new_charge("Draft"))
+        mail_file = self.env["ir.attachment"].sudo().create({"name": "x", "raw": b"x"})
+        base = f"/my/invoices/{self.invoice.id}"
+        self.env.flush_all()
+        for url in (
+            f"/my/invoices/{other.id}/object/{self.line.id}",
+            f"{base}/object/{self._lines(foreign).id}",
+            f"/my/invoices/{foreign.id}/object/{self._lines(foreign).id}",
+            f"/my/invoices/{draft.id}/object/{self._lines(draft).id}",
+            f"{base}/object/0",
+            f"/my/invoices/{other.id}/objections/{dispute.id}/files/{dispute.attachment_ids.id}",
+            f"{base}/objections/{dispute.id}/files/{mail_file.id}",
+            f"/web/content/{dispute.attachment_ids.id}",
+        ):
+            with self.subTest(url):
+                self.assertEqual(self.url_open(url, allow_redirects=False).status_code, 404)
+        for url in (
+            f"/my/invoices/{other.id}/objections/{dispute.id}/withdraw",
+            f"/my/invoices/{other.id}/object/{self.line.id}",
+        ):
+            self.assertEqual(self._send(url).status_code, 404)
+        self.assertEqual(dispute.state, "open")
+
+    def test_forged_forms_are_refused(self):
+        self._login(self.client_user)
+        with mute_logger("odoo.http"):
+            self.assertEqual(self._send(csrf=False).status_code, 400)
+        self.assertFalse(self._disputes())
+        dispute = self._object(self.line, 10)
+        with mute_logger("odoo.http"):
+            url = f"/my/invoices/{self.invoice.id}/objections/{dispute.id}/withdraw"
+            self.assertEqual(self._send(url, csrf=False).status_code, 400)
+        self.assertEqual(dispute.state, "open")
+
+    def test_staff_does_not_object_for_a_client(self):
+        self._login(self.biller)
+        self.assertIn("Only the client", self.url_open(self.url).text)
+        self.assertEqual(self._send().status_code, 422)
+        self.assertFalse(self._disputes())
+
+    def test_after_the_days_or_where_it_is_off_the_page_says_so(self):
+        self._login(self.client_user)
+        self.company.sudo().billing_dispute_allowed = False
+        self.env.flush_all()
+        page = self.url_open(self.url).text
+        self.assertIn("contact us", page)
+        self.assertNotIn("objection_words", page)
+        self.assertEqual(self._send().status_code, 422)
+
+
+@tagged("post_install", "-at_install")
+class TestDisputeTour(DisputeMixin, ReminderCommon, HttpCase):
+    def test_objected_declined_and_read(self):
+        invoice = self._billed(100, 200)
+        url = f"/my/invoices/{invoice.id}"
+        line = self._lines(invoice)[0]
+        self.start_tour(f"{url}#objections-{line.id}", "billing_dispute_object", login=self.client_user.login)
+        dispute = self.env["billing.dispute"].search([("line_id", "=", line.id)])
+        self.assertEqual((dispute.amount, dispute.state), (15, "open"))
+        self.start_tour(
+            f"/odoo/action-invoice_portal.action_billing_invoices/{invoice.id}",
+            "billing_dispute_decline",
+            login=self.biller.login,
+        )
+        self.env.invalidate_all()
+        self.assertEqual((dispute.state, dispute.answer), ("declined", "Agreed on the phone"))
+        self.start_tour(f"{url}#objections-{line.id}", "billing_dispute_answer", login=self.client_user.login)
