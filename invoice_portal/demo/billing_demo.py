@@ -5,6 +5,7 @@ from dateutil.relativedelta import relativedelta
 from odoo import api, fields, models
 from odoo.fields import Command
 
+from ..tools.grant import granted
 from ..tools.periods import ONE_DAY
 from . import tables
 
@@ -51,6 +52,8 @@ class BillingDemo(models.AbstractModel):
             self._let_client_follow(contact)
             self._save_cards(contact)
         self._use_cards()
+        for login, objection in tables.OBJECTIONS.items():
+            self._object(self.env.ref(f"invoice_portal.demo_user_{login}").partner_id, *objection)
         _logger.info("Demo business loaded: %s charges", len(self._charges()))
 
     def _play(self):
@@ -397,6 +400,30 @@ class BillingDemo(models.AbstractModel):
         for project in projects:
             project.message_subscribe(contact.ids)
             project.task_ids.message_subscribe(contact.ids)
+
+    def _object(self, contact, kind, words, share):
+        """What a client contests on its last open invoice; no mail leaves for that."""
+        invoice = self.env["account.move"].search(
+            [
+                ("commercial_partner_id", "=", contact.commercial_partner_id.id),
+                ("move_type", "=", "out_invoice"),
+                ("state", "=", "posted"),
+                ("amount_residual", ">", 0),
+            ],
+            order="invoice_date desc, id desc",
+            limit=1,
+        )
+        line = invoice.invoice_line_ids.filtered(lambda line: line.price_total > 0)[:1]
+        if line:
+            granted(self.env["billing.dispute"]).create(
+                {
+                    "line_id": line.id,
+                    "author_id": contact.id,
+                    "kind": kind,
+                    "words": words,
+                    "amount": invoice.currency_id.round(line._billing_contestable() * share),
+                }
+            )
 
     # -- cards --------------------------------------------------------------------------------------------------------
 

@@ -195,3 +195,9 @@ CHARGES_NOW = (
     ("marisol", "hosting", "Online gallery for one wedding", 15, 1, 60, 0, 6, "cancel"),
     ("cedar", "design", "Poster for the members’ meeting", 18, 3, 85, 0, 0, "cancel"),
 )
+
+# What the two clients who log in contest on their last open invoice: reason, words, how much of the first item
+OBJECTIONS = {
+    "client1": ("period", "We cancelled this in the middle of the month.", 0.5),
+    "client2": ("amount", "The offer said ten percent less.", 0.1),
+}

@@ -253,7 +253,7 @@ class AccountMove(models.Model):
         """An activity for whoever looks after this invoice."""
         self.ensure_one()
         user = self._billing_person_for(self.invoice_user_id, self.commercial_partner_id.user_id)
-        self.activity_schedule("mail.mail_activity_data_todo", summary=summary, note=note, user_id=user.id)
+        return self.activity_schedule("mail.mail_activity_data_todo", summary=summary, note=note, user_id=user.id)
 
     @api.model
     def _billing_person_for(self, *candidates):

@@ -709,7 +709,7 @@ class TestDisputeTour(DisputeMixin, ReminderCommon, HttpCase):
         invoice = self._billed(100, 200)
         url = f"/my/invoices/{invoice.id}"
         line = self._lines(invoice)[0]
-        self.start_tour(f"{url}#objections-{line.id}", "billing_dispute_object", login=self.client_user.login)
+        self.start_tour(url, "billing_dispute_object", login=self.client_user.login)
         dispute = self.env["billing.dispute"].search([("line_id", "=", line.id)])
         self.assertEqual((dispute.amount, dispute.state), (15, "open"))
         self.start_tour(
@@ -719,4 +719,4 @@ class TestDisputeTour(DisputeMixin, ReminderCommon, HttpCase):
         )
         self.env.invalidate_all()
         self.assertEqual((dispute.state, dispute.answer), ("declined", "Agreed on the phone"))
-        self.start_tour(f"{url}#objections-{line.id}", "billing_dispute_answer", login=self.client_user.login)
+        self.start_tour(url, "billing_dispute_answer", login=self.client_user.login)

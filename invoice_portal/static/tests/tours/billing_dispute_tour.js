@@ -16,7 +16,7 @@ registry.category("web_tour.tours").add("billing_dispute_object", {
         {content: "It is said", trigger: ".alert-success:contains('objection')"},
         {
             content: "And stands at the item, open",
-            trigger: "[data-state=open]:contains('It was one hour less'):not(:visible), [data-state=open]:contains('It was one hour less')",
+            trigger: "[data-state=open]:contains('It was one hour less')",
         },
     ],
 });
