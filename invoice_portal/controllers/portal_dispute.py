@@ -4,10 +4,10 @@ from odoo.exceptions import AccessError, MissingError, UserError
 from odoo.http import content_disposition, request, route
 
 from ..models.billing_dispute import MOST_BYTES, MOST_FILES, MOST_WORDS
-from .portal_billing import BillingPortalPages
+from .portal_invoice import BillingPortalInvoices
 
 
-class BillingPortalDispute(BillingPortalPages):
+class BillingPortalDispute(BillingPortalInvoices):
     """Objecting to an item of an invoice, and taking that back. Who has only a link to the invoice logs in first."""
 
     def _billing_own_line(self, invoice_id, line_id):
@@ -105,6 +105,12 @@ class BillingPortalDispute(BillingPortalPages):
     def _billing_back_to(self, invoice, line, done=None):
         query = f"?done={done}" if done else ""
         return request.redirect(f"/my/invoices/{invoice.id}{query}#objections-{line.id}", code=303)
+
+    def _billing_done(self, key):
+        return {
+            "objected": request.env._("We received your objection, and will answer."),
+            "withdrawn": request.env._("You withdrew your objection."),
+        }.get(key) or super()._billing_done(key)
 
     def _billing_own_dispute(self, invoice_id, dispute_id):
         dispute = request.env["billing.dispute"].search([("id", "=", dispute_id), ("move_id", "=", invoice_id)])

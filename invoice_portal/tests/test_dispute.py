@@ -676,6 +676,50 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
             self.assertEqual(self._send(url).status_code, 404)
         self.assertEqual(dispute.state, "open")
 
+    def test_the_page_of_the_invoice_shows_each_step(self):
+        url = f"/my/invoices/{self.invoice.id}"
+        offer = f"/my/invoices/{self.invoice.id}/object/{self.line.id}"
+        token = self.invoice.sudo()._portal_ensure_token()
+        self.env.flush_all()
+        self.assertIn(offer, self.url_open(f"{url}?access_token={token}").text)
+        self._login(self.client_user)
+        self.assertIn(offer, self.url_open(url).text)
+        self._send()
+        for user, reads in ((self.sibling, True), (None, False), (self.biller, False)):
+            with self.subTest(user and user.login):
+                self.authenticate(*(user.login, user.login) if user else (None, None))
+                page = self.url_open(f"{url}?access_token={token}").text
+                self.assertIn(self.invoice.name, page)
+                self.assertEqual("It was less" in page, reads)
+                self.assertEqual("/withdraw" in page, reads)
+        self._login(self.client_user)
+        page = self.url_open(url).text
+        self.assertIn("We look into it", page)
+        self.assertNotIn(offer, page)
+        dispute = self._disputes()
+        note = self.env["account.move"].browse(dispute.action_accept()["res_id"])
+        self.env.flush_all()
+        self.assertNotIn(f"/my/invoices/{note.id}", self.url_open(url).text, "a draft stays hidden")
+        note.action_post()
+        self.env.flush_all()
+        page = self.url_open(url).text
+        self.assertIn(f"/my/invoices/{note.id}", page)
+        self.assertIn(note.name, page)
+        self.assertNotIn("We look into it", page)
+
+    def test_the_page_asks_no_more_of_the_database_for_more_objections(self):
+        self._login(self.client_user)
+        url = f"/my/invoices/{self.invoice.id}"
+        self.url_open(url)
+        counts = []
+        for line in self._lines(self.invoice):
+            self._object(line, 10)
+            self.env.flush_all()
+            before = self.env.cr.sql_log_count
+            self.url_open(url)
+            counts.append(self.env.cr.sql_log_count - before)
+        self.assertLessEqual(counts[1], counts[0] + 1)
+
     def test_forged_forms_are_refused(self):
         self._login(self.client_user)
         with mute_logger("odoo.http"):
