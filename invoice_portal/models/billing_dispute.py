@@ -19,6 +19,7 @@ MOST_BYTES = 5 * 1024 * 1024
 FILE_TYPES = {"application/pdf": ".pdf", "image/png": ".png", "image/jpeg": ".jpg"}
 
 OPEN, ACCEPTED, DECLINED, WITHDRAWN = "open", "accepted", "declined", "withdrawn"
+BADGES = {OPEN: "warning", ACCEPTED: "success", DECLINED: "danger", WITHDRAWN: "secondary"}
 
 
 class File(NamedTuple):
@@ -433,6 +434,7 @@ class BillingDispute(models.Model):
                     "id": dispute.id,
                     "state": dispute.state,
                     "state_name": states[dispute.state],
+                    "badge": BADGES[dispute.state],
                     "date": format_date(self.env, dispute.date),
                     "amount": dispute.currency_id.format(dispute.amount),
                     "kind": kinds[dispute.kind],

@@ -1,10 +1,10 @@
 from unittest.mock import patch
 
 from freezegun import freeze_time
-from psycopg2.errors import SerializationFailure, UniqueViolation
+from psycopg2.errors import UniqueViolation
 
 from odoo import Command, fields
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError, ConcurrencyError, UserError
 from odoo.http import Request
 from odoo.tests import HttpCase, tagged
 from odoo.tools import mute_logger
@@ -577,7 +577,7 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
         def once_in_conflict(records, *args):
             if not first:
                 first.append(True)
-                raise SerializationFailure
+                raise ConcurrencyError
             return genuine(records, *args)
 
         with (
