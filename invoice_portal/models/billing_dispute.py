@@ -45,6 +45,7 @@ class BillingDispute(models.Model):
     line_id = fields.Many2one(
         "account.move.line", string="Invoice Line", required=True, readonly=True, ondelete="cascade"
     )
+    item = fields.Char(compute="_compute_item")
     move_id = fields.Many2one(related="line_id.move_id", string="Invoice", store=True, index=True)
     partner_id = fields.Many2one(related="move_id.commercial_partner_id", string="Client", store=True, index=True)
     company_id = fields.Many2one(related="move_id.company_id", store=True)
@@ -114,6 +115,11 @@ class BillingDispute(models.Model):
             dispute.display_name = self.env._(
                 "%(invoice)s: %(line)s", invoice=dispute.move_id.name, line=dispute._line_name()
             )
+
+    @api.depends("line_id.name", "line_id.product_id")
+    def _compute_item(self):
+        for dispute in self:
+            dispute.item = dispute._line_name()
 
     @api.depends("attachment_ids")
     def _compute_attachment_count(self):

@@ -247,15 +247,15 @@ class AccountMoveLine(models.Model):
             )
         )
 
-    def _billing_portal_objections(self):
+    def _billing_portal_objections(self, user):
         """What was objected to about this item, and whether more can be, for the page of its invoice.
 
         Who has only the link to the invoice is offered to object (and to log in for that), and told nothing of what
-        others said. Elevated as the page itself is, for a user whose right to see it was asked for before.
+        others said. Elevated as the page itself is, for `user`, whose right to see it was asked for before.
         """
         self.ensure_one()
-        line = self.sudo()
-        move, user = line.move_id, self.env.user
+        line = self.with_user(user).sudo()
+        move = line.move_id
         if user._is_public():
             may = move.company_id.billing_dispute_allowed and move.move_type == "out_invoice" and line.price_total > 0
             return {"objections": [], "may_object": may and not move._billing_objecting_is_over()}
