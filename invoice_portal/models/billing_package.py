@@ -74,7 +74,7 @@ class BillingPackage(models.Model):
     )
     interval_count = fields.Integer(string="Every", default=1, required=True, tracking=True)
     interval_unit = fields.Selection(UNITS, string="Interval", default="month", required=True, tracking=True)
-    interval = fields.Char(string="Billed", compute="_compute_interval")
+    interval = fields.Char(string="How Often", compute="_compute_interval")
     timing = fields.Selection(TIMINGS, string="Billed", default="advance", required=True, tracking=True)
     proration = fields.Selection(
         PRORATIONS,

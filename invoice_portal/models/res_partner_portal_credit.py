@@ -18,8 +18,9 @@ class ResPartner(models.Model):
             & Domain("account_type", "=", "asset_receivable")
             & Domain("parent_state", "=", "posted")
             & Domain("amount_currency", "<", 0)
-            # What merely balances exchange rates is nobody's credit.
+            # What merely balances exchange rates is nobody's credit, nor what voids an invoice: that pays for itself.
             & (Domain("payment_id", "!=", False) | Domain("move_id.move_type", "=", "out_refund"))
+            & ~Domain("move_id.reversed_entry_id.billing_void_move_id", "!=", False)
         )
 
     def _own_credit_entry_count_sudo(self):
@@ -128,9 +129,6 @@ class AccountMoveLine(models.Model):
         payment, move = self.payment_id, self.move_id
         if payment:
             return self.env._("Payment") + (f" · {how}" if (how := payment._billing_document_method()) else "")
-        voided = move.reversed_entry_id
-        if voided.billing_void_move_id == move:
-            return self.env._("Void of %s", voided.name)
         return self.env._("Credit note %s", move.name)
 
     def _billing_credit_invoices(self):
