@@ -24,7 +24,7 @@ class BillingCharge(models.Model):
         return [
             (self.env._("Project"), self.project_id.name),
             (self.env._("Case"), f"{case.name} ({case.id})"),
-            (self.env._("Opened"), format_date(self.env, case.create_date)),
+            (self.env._("Opened"), case.create_date.date() <= self.date and format_date(self.env, case.create_date)),
             (self.env._("Done"), format_date(self.env, self.date)),
         ]
 
