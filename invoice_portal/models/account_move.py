@@ -19,7 +19,7 @@ class AccountMove(models.Model):
         help="The charges that this invoice bills now.",
     )
     billing_has_periods = fields.Boolean(
-        compute="_compute_billing_has_periods", help="A line names the days that it is for."
+        compute="_compute_billing_has_periods", groups="base.group_user", help="A line names the days that it is for."
     )
     billing_charge_count = fields.Integer(
         string="Charges Behind the Lines",
@@ -55,6 +55,7 @@ class AccountMove(models.Model):
         string="Drafted Together With",
         store=False,
         search="_search_billing_drafted_with",
+        groups="base.group_user",
         exportable=False,
         help="Finds the invoices that somebody made in one go: those of the moment in which this one was created.",
     )

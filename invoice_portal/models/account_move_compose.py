@@ -22,7 +22,7 @@ class AccountMove(models.Model):
         groups="base.group_user",
         help="The number this draft would get if it were finalized now.",
     )
-    billing_created = fields.Datetime(string="Created", compute="_compute_billing_created")
+    billing_created = fields.Datetime(string="Created", compute="_compute_billing_created", groups="base.group_user")
     billing_has_project_lines = fields.Boolean(
         compute="_compute_billing_has_project_lines",
         # Bookkeepers open invoices, too, and may not read charges.

@@ -105,6 +105,7 @@ class AccountMoveLine(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        self.check_access("create")
         self._refuse_lines_on_locked_moves(vals_list)
         for vals in vals_list:
             if self.env["account.move"].browse(vals.get("move_id")).is_sale_document(include_receipts=True):

@@ -44,7 +44,7 @@ class AccountMove(models.Model):
         help="What is still due, in the currency of the invoice; below zero what is owed to the client. Of what was "
         "cancelled, nothing is due.",
     )
-    billing_moves = fields.Json(compute="_compute_billing_moves", exportable=False)
+    billing_moves = fields.Json(compute="_compute_billing_moves", exportable=False, groups="base.group_user")
 
     @api.depends(
         "move_type",

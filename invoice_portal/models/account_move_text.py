@@ -24,9 +24,9 @@ class AccountMove(models.Model):
         readonly=False,
         help="Shown to the client on the invoice, above the terms.",
     )
-    billing_note_typed = fields.Boolean()
+    billing_note_typed = fields.Boolean(groups="base.group_user")
     narration = fields.Html(inverse="_inverse_narration")
-    billing_terms_typed = fields.Boolean()
+    billing_terms_typed = fields.Boolean(groups="base.group_user")
 
     def _auto_init(self):
         # By hand, so that installing recomputes no entry. What stands on drafts then was put there without us.

@@ -313,6 +313,7 @@ class BillingSubscription(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        self.check_access("create")
         for vals in vals_list:
             self._refuse_absurd_values(vals)
         vals_list = [self._with_first_phase(vals) for vals in vals_list]

@@ -57,11 +57,13 @@ class BillingSubscriptionPhase(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        self.check_access("create")
         self._check_agreed_by_a_method_of_ours()
         phases = super().create([self._filled_from_package(vals) for vals in vals_list])
         return phases.with_env(self.env)
 
     def write(self, vals):
+        self.check_access("write")
         self._check_agreed_by_a_method_of_ours()
         return super().write(vals)
 

@@ -14,7 +14,9 @@ class PaymentToken(models.Model):
         help="The last day on which the card can be charged. Odoo's providers do not say: type it in, or have an addon "
         "for the provider set it.",
     )
-    billing_expiry_told_on = fields.Datetime(string="Expiry Announced On", readonly=True, copy=False)
+    billing_expiry_told_on = fields.Datetime(
+        string="Expiry Announced On", readonly=True, copy=False, groups="base.group_user"
+    )
 
     def _billing_is_usable(self, move):
         """Whether this card can be charged for this invoice now."""

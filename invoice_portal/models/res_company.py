@@ -15,38 +15,46 @@ class ResCompany(models.Model):
         default=True,
         help="Customer invoices and credit notes can no longer be changed or taken back to draft once they are "
         "confirmed; they are voided instead. Invoices that bill charges are always locked.",
+        groups="base.group_user",
     )
     billing_ready_mail = fields.Boolean(
         string="Invoice ready for payment",
         help="Tell clients by e-mail when an invoice is finalized. Each client can have it otherwise.",
+        groups="base.group_user",
     )
     billing_note = fields.Html(
         string="Notes on Invoices",
         translate=True,
         help="Put on each new invoice, in the client's language. Each client can have its own.",
+        groups="base.group_user",
     )
     billing_review_threshold = fields.Float(
         string="Unusual from",
         help="Clients whose invoice differs by at least so many percent from the run before are flagged, and those who "
         "are new or gone. Zero: nobody is.",
+        groups="base.group_user",
     )
     billing_hold_flagged = fields.Boolean(
         string="Hold what is unusual",
         help="Drafts of flagged clients wait for a person, also where their cycle finalizes by itself.",
+        groups="base.group_user",
     )
     billing_reminders = fields.Boolean(
         string="Send reminders",
         help="Clients are reminded by e-mail of invoices that are overdue, at the levels set up, in the daytime where "
         "they live.",
+        groups="base.group_user",
     )
     billing_reminder_from = fields.Date(
         string="Only what is due from",
         help="What was due before this day is not reminded by itself. Empty: each invoice gets the highest level that "
         "it has reached, however old it is.",
+        groups="base.group_user",
     )
     billing_reminder_minimum = fields.Monetary(
         string="Smallest amount reminded",
         help="Clients are not reminded by themselves of an invoice of which less is overdue.",
+        groups="base.group_user",
     )
     billing_credit_use = fields.Selection(
         CREDIT_USES,
@@ -55,31 +63,37 @@ class ResCompany(models.Model):
         required=True,
         help="The oldest credit first, never more than is due. When somebody says so: by a button on the invoice. Each "
         "client can have it otherwise.",
+        groups="base.group_user",
     )
     billing_credit_most = fields.Monetary(
         string="Most credit by card",
         default=10000,
         help="The largest amount that a client pays in by card, or is topped up by, at once. Zero: nobody can.",
+        groups="base.group_user",
     )
     billing_top_up_daily = fields.Integer(
         string="Top-ups a day",
         default=3,
         help="So many times within 24 hours a client's card is charged by itself to fill up its credit.",
+        groups="base.group_user",
     )
     billing_receipt_mail = fields.Boolean(
         string="Mail a receipt",
         help="Mail clients a receipt for each payment. Each client can have it otherwise.",
+        groups="base.group_user",
     )
     billing_portal_upcoming = fields.Boolean(
         string="Show the next invoice",
         default=True,
         help="Clients see on the portal what their next invoice will hold as of now.",
+        groups="base.group_user",
     )
     billing_portal_partial = fields.Boolean(
         string="Payment in part",
         default=True,
         help="Clients may pay part of an invoice online. Instalments, and what credit leaves open, can always be paid. "
         "Without it, payment links over a part do not work, either.",
+        groups="base.group_user",
     )
     billing_pdf_engine = fields.Selection(
         [("automatic", "Automatic"), ("weasyprint", "WeasyPrint"), ("wkhtmltopdf", "wkhtmltopdf")],
@@ -88,6 +102,7 @@ class ResCompany(models.Model):
         required=True,
         help="Automatic takes WeasyPrint where it is installed: it repeats headings and numbers pages. Other documents "
         "of Odoo are always made by wkhtmltopdf.",
+        groups="base.group_user",
     )
 
     billing_autopay_when = fields.Selection(
@@ -96,6 +111,7 @@ class ResCompany(models.Model):
         default="finalized",
         required=True,
         help="When invoices of clients with automatic payment are charged to their cards.",
+        groups="base.group_user",
     )
     billing_autopay_days = fields.Char(
         string="Tries on day",
@@ -103,6 +119,7 @@ class ResCompany(models.Model):
         required=True,
         help="Days after the first try on which a card that was refused is charged again. Refusals that no later try "
         "changes end it at once.",
+        groups="base.group_user",
     )
 
     billing_dispute_allowed = fields.Boolean(

@@ -67,6 +67,7 @@ class BillingSettings(models.TransientModel):
 
     @api.model
     def default_get(self, fields):
+        self.check_access("create")
         company = self.env.company
         return {
             **super().default_get(fields),

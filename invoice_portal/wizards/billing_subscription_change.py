@@ -41,6 +41,7 @@ class BillingSubscriptionChange(models.TransientModel):
 
     @api.model_create_multi
     def create(self, vals_list):
+        self.check_access("create")
         for vals in vals_list:
             subscription = self.env["billing.subscription"].browse(vals.get("subscription_id")).exists()
             if not subscription:
