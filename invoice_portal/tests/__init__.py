@@ -23,6 +23,7 @@ from . import (
     test_package,
     test_payment,
     test_pdf,
+    test_portal_access,
     test_portal_credit,
     test_portal_invoice,
     test_periods,

@@ -9,6 +9,7 @@ from .test_card import CardCommon
 @tagged("post_install", "-at_install")
 class TestActions(GuardedActionsMixin, CardCommon):
     addon = "invoice_portal"
+    open_calls = {"ir.actions.report.get_wkhtmltopdf_state": "Odoo's own, says what is installed"}
 
     def _records(self):
         env, invoice = self.env, self._finalized(self._new_charge() | self._new_charge("Hosting"))
@@ -125,7 +126,20 @@ class TestActions(GuardedActionsMixin, CardCommon):
         }
 
     def test_clients_learn_nothing_of_others(self):
-        self._check_turned_away(self._new_portal_user(self.other_client, "stranger"))
+        stranger = self._new_portal_user(self.other_client, "stranger")
+        self._check_turned_away(stranger)
+        self._check_calls_turned_away(stranger)
+
+    def test_clients_do_nothing_to_what_is_their_own_either(self):
+        contact = self._new_portal_user(self.client, "contact")
+        self._check_turned_away(contact)
+        # They write to us on their invoice.
+        self._check_calls_turned_away(contact, but=["account.move.message_post"])
+
+    def test_the_public_calls_nothing(self):
+        public = self.env.ref("base.public_user").sudo()
+        self._check_turned_away(public)
+        self._check_calls_turned_away(public)
 
     def test_employees_who_do_not_bill_learn_nothing(self):
         self._check_turned_away(self._new_user("employee", "base.group_user"))

@@ -14,7 +14,9 @@ class TestActions(GuardedActionsMixin, LeadCommon):
         return {"crm.lead": lead, "billing.lead.draft": self._ask(lead)}
 
     def test_clients_learn_nothing_of_others(self):
-        self._check_turned_away(self._new_portal_user(self.other_client, "stranger"))
+        stranger = self._new_portal_user(self.other_client, "stranger")
+        self._check_turned_away(stranger)
+        self._check_calls_turned_away(stranger)
 
     def test_whoever_sells_and_does_not_bill_learns_nothing(self):
         self._check_turned_away(self.seller)
