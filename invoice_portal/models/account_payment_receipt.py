@@ -160,6 +160,7 @@ class AccountPayment(models.Model):
         if (
             not payment.exists()
             or payment.partner_id.commercial_partner_id != own
+            or payment.company_id not in self.env.companies
             or not payment._billing_has_receipt()
         ):
             raise AccessError(self.env._("This receipt is not yours."))
