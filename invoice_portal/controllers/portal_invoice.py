@@ -228,7 +228,14 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
             "credit": request.env._("Your credit was used for this invoice."),
         }.get(key)
 
-    @route("/my/invoices/<int:invoice_id>/items.csv", type="http", auth="public", methods=["GET"], website=True)
+    @route(
+        "/my/invoices/<int:invoice_id>/items.csv",
+        type="http",
+        auth="public",
+        methods=["GET"],
+        website=True,
+        readonly=True,
+    )
     def billing_invoice_csv(self, invoice_id, access_token=None, **kwargs):
         try:
             invoice = self._document_check_access("account.move", invoice_id, access_token)
