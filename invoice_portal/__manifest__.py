@@ -67,6 +67,7 @@
         "views/billing_reminder_views.xml",
         "views/billing_dispute_views.xml",
         "views/res_config_settings_views.xml",
+        "views/portal_access_templates.xml",
         "views/portal_billing_templates.xml",
         "views/portal_overview_templates.xml",
         "views/portal_credit_templates.xml",

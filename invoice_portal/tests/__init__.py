@@ -24,6 +24,7 @@ from . import (
     test_payment,
     test_pdf,
     test_portal_access,
+    test_portal_axe,
     test_portal_credit,
     test_portal_invoice,
     test_periods,
