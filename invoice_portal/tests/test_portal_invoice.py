@@ -196,17 +196,39 @@ class TestPortalInvoices(PortalCommon):
         return list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
 
     def test_queries_do_not_grow_with_the_history(self):
+        self._history(1)
         self._as(self.user)
-        for path in ("/my/billing", "/my/invoices"):
-            self._get(path)
-            few = self._queries(path)
-            self._more_invoices()
-            many = self._queries(path)
-            self.assertLessEqual(many, few + 3, path)
+        paths = (
+            "/my/billing",
+            "/my/invoices",
+            "/my/invoices?groupby=project",
+            "/my/invoices?filterby=unpaid&sortby=balance",
+            "/my/invoices?filterby=overdue_invoices",
+            "/my/invoices?search=INV",
+            "/my/invoices/pay",
+            "/my/billing/credit",
+        )
+        few = {path: self._queries(path) for path in paths}
+        self._history(6)
+        for path in paths:
+            self.assertLessEqual(self._queries(path), few[path] + 3, path)
 
-    def _more_invoices(self):
-        for _number in range(12):
-            self._invoice(10)
+    def _history(self, count):
+        """So many invoices of each kind, a project and a payment of its own each."""
+        for _number in range(count):
+            project = self._new_project("Site")
+            paid, partial, late, void, _open = (self._invoice(price, project_id=project.id) for price in range(10, 15))
+            self._pay(paid)
+            self._pay(partial, 5)
+            late.sudo().line_ids.flush_recordset()
+            self.env.cr.execute(
+                "UPDATE account_move_line SET date_maturity = '2001-01-01'"
+                " WHERE move_id = %s AND date_maturity IS NOT NULL",
+                [late.id],
+            )
+            self.env.invalidate_all()
+            void._billing_void("Wrong client")
+            self._add_credit(7)
 
     def _queries(self, path):
         self.env.flush_all()
