@@ -55,6 +55,7 @@ OPEN_FIELDS = {
     "billing_note_typed",
     "billing_reminder_pause_reason",
     "billing_reminder_paused_until",
+    "billing_to_print",
     "billing_run_client_id",
     "billing_terms_typed",
     "checked",
