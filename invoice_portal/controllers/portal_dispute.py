@@ -70,7 +70,7 @@ class BillingPortalDispute(BillingPortalInvoices):
         Dispute = request.env["billing.dispute"]
         if Dispute.search_count([("line_id", "=", line.id), ("state", "=", "open")], limit=1):
             # A second click, or the page loaded again: it is said already.
-            return self._billing_back_to(invoice, line)
+            return self._billing_back_to(invoice, line, "objected")
         try:
             with request.env.cr.savepoint():
                 Dispute._object_sudo(

@@ -72,7 +72,7 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         asked = request.params
         begin, end = as_date(asked.get("date_begin")), as_date(asked.get("date_end"))
         project = self._cast_as_int(asked.get("project")) or 0
-        search = (asked.get("search") or "").strip()[:200]
+        search = (asked.get("search") or "").replace("\0", "").strip()[:200]
         search_in = asked.get("search_in") if asked.get("search_in") in self._billing_search_inputs() else "all"
         groupby = asked.get("groupby") if asked.get("groupby") in self._billing_list_groups() else "none"
         domain = Domain.TRUE

@@ -164,6 +164,7 @@ class AccountMove(models.Model):
                     "name": line.name or "",
                     "quantity": formatLang(self.env, line.quantity, dp="Product Unit"),
                     "price": formatLang(self.env, line.price_unit, dp="Product Price"),
+                    "discount": line.discount and f"−{formatLang(self.env, line.discount, dp='Discount')} %",
                     "amount": money(line.price_subtotal),
                 }
                 for line in self.invoice_line_ids

@@ -1,10 +1,9 @@
-import math
-
 from odoo import models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import is_html_empty, str2bool
 
 from ..tools.spreadsheet import number
+from .account_move_card import MOST
 
 
 class AccountMove(models.Model):
@@ -211,8 +210,10 @@ class AccountMove(models.Model):
     def _billing_why_not_part(self, amount):
         """Why a client cannot pay just this amount of the invoice, in words, or nothing."""
         self.ensure_one()
-        if not 0 < (amount or 0) < math.inf or self.currency_id.is_zero(amount):
+        if not (amount or 0) > 0 or (amount < MOST and self.currency_id.is_zero(amount)):
             return self.env._("Type an amount above zero.")
+        if amount >= MOST:
+            return self.env._("More than the %s that is due.", self.currency_id.format(self.amount_residual))
         if self.currency_id.compare_amounts(amount, self.amount_residual) > 0:
             return self.env._(
                 "%(amount)s is more than the %(due)s that is due.",

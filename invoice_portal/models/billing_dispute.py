@@ -1,4 +1,3 @@
-import math
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from odoo.tools.mimetypes import guess_mimetype
 
 from ..tools.grant import granted, is_granted
 from ..tools.local_time import local_date
+from .account_move_card import MOST
 
 # Days that a client has after a refusal before the amount is charged or reminded of again.
 GRACE_DAYS = 5
@@ -464,4 +464,4 @@ class BillingDispute(models.Model):
 
 
 def finite(amount):
-    return isinstance(amount, int | float) and math.isfinite(amount)
+    return isinstance(amount, int | float) and abs(amount) < MOST

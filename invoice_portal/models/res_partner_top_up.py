@@ -1,5 +1,4 @@
 import logging
-import math
 from datetime import timedelta
 from itertools import takewhile
 
@@ -12,6 +11,7 @@ from odoo.tools import SQL
 
 from ..tools.grant import granted
 from ..tools.local_time import local_date
+from .account_move_card import MOST
 from .payment_transaction import BEGUN
 
 _logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class ResPartner(models.Model):
         if currency.is_zero(most):
             return self.env._("Credit cannot be paid by card.")
         # What is no number compares to nothing.
-        if not 0 < (amount or 0) < math.inf or currency.is_zero(amount):
+        if not 0 < (amount or 0) < MOST or currency.is_zero(amount):
             return self.env._("Type an amount above zero.")
         if currency.compare_amounts(amount, most) > 0:
             return self.env._("At most %s of credit can be paid at once.", currency.format(most))
@@ -226,7 +226,7 @@ class ResPartner(models.Model):
         client = self.commercial_partner_id.with_company(company)
         if card.partner_id.commercial_partner_id != client or not card.active:
             raise UserError(self.env._("%s is no card of this client.", card.display_name))
-        if not (0 < below < math.inf and 0 < amount < math.inf) or currency.is_zero(below) or currency.is_zero(amount):
+        if not (0 < below < MOST and 0 < amount < MOST) or currency.is_zero(below) or currency.is_zero(amount):
             raise UserError(self.env._("Type amounts above zero: below which credit, and how much is added."))
         if currency.compare_amounts(amount, most := client._billing_credit_most(currency)) > 0:
             raise UserError(self.env._("At most %s of credit can be paid at once.", currency.format(most)))

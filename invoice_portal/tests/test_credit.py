@@ -77,6 +77,18 @@ class TestCredit(CreditCommon):
             self.client.billing_credit, f"{self.company.currency_id.format(130)} + {self._euro().format(20)}"
         )
 
+    def test_a_dialog_that_is_confirmed_twice_moves_money_once(self):
+        adding = self._wizard("billing.credit.add", amount=75)
+        adding.action_confirm()
+        with self.assertRaisesRegex(UserError, "confirmed already"):
+            adding.action_confirm()
+        self.assertEqual(self._credit(), 75)
+        giving = self._wizard("billing.credit.refund", amount=10)
+        giving.action_confirm()
+        with self.assertRaisesRegex(UserError, "confirmed already"):
+            giving.action_confirm()
+        self.assertEqual(self._credit(), 65)
+
     def test_contacts_share_the_credit_of_their_company(self):
         contact = self._new_client("Ann", parent_id=self.client.id, is_company=False)
         payment = self._add_credit(10)

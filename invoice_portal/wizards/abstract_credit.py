@@ -1,5 +1,8 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.tools import SQL
+
+from ..models.abstract_billable_values import TOO_MUCH
 
 
 class BillingCreditWizard(models.AbstractModel):
@@ -36,6 +39,7 @@ class BillingCreditWizard(models.AbstractModel):
     )
     reference = fields.Char(help="Of the bank or of the cheque, for example.")
     memo = fields.Char()
+    confirmed = fields.Boolean(readonly=True)
 
     @api.depends("company_id")
     def _compute_journal_id(self):
@@ -69,8 +73,19 @@ class BillingCreditWizard(models.AbstractModel):
         self.company_id.check_access("read")
 
     def _check_amount(self):
-        if self.currency_id.compare_amounts(self.amount, 0) <= 0:
+        if not 0 < self.amount < TOO_MUCH or self.currency_id.is_zero(self.amount):
             raise UserError(self.env._("Type an amount above zero."))
+
+    def _confirm_once(self):
+        """A dialog that is sent twice moves money once: of two that confirm it, the database lets one through."""
+        self.flush_recordset()
+        table = SQL.identifier(self._table)
+        won = self.env.execute_query(
+            SQL("UPDATE %s SET confirmed = TRUE WHERE id = %s AND confirmed IS NOT TRUE RETURNING id", table, self.id)
+        )
+        self.invalidate_recordset(["confirmed"])
+        if not won:
+            raise UserError(self.env._("This was confirmed already. Open the dialog again to do it once more."))
 
     def _amount_in_words(self):
         return self.currency_id.format(self.amount)

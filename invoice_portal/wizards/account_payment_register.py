@@ -45,6 +45,19 @@ class AccountPaymentRegister(models.TransientModel):
         return result
 
     @api.depends("billing_by_hand")
+    def _compute_actionable_errors(self):
+        """Odoo warns of each payment that no bank statement has confirmed yet. What stands in the books is deducted from
+        the balance already: only what is not is worth an alarm."""
+        result = super()._compute_actionable_errors()
+        for wizard in self.filtered("billing_by_hand"):
+            payments = wizard.line_ids.move_id.reconciled_payment_ids
+            if not payments.filtered(lambda payment: payment.state == "in_process" and not payment.move_id):
+                errors = dict(wizard.actionable_errors or {})
+                errors.pop("unpaid_matched_payments", None)
+                wizard.actionable_errors = errors
+        return result
+
+    @api.depends("billing_by_hand")
     def _compute_payment_token_id(self):
         result = super()._compute_payment_token_id()
         # By hand, no card is charged: the money has come.

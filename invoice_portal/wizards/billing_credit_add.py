@@ -26,6 +26,7 @@ class BillingCreditAdd(models.TransientModel):
         self.ensure_one()
         self._check_staff()
         self._check_amount()
+        self._confirm_once()
         payment = self._create_payment()
         # Said here for this one payment, whatever is set for all.
         payment.with_context(billing_receipt=self.receipt).action_post()

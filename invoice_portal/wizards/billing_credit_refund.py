@@ -45,6 +45,7 @@ class BillingCreditRefund(models.TransientModel):
         self.ensure_one()
         self._check_staff()
         self._check_amount()
+        self._confirm_once()
         payments = self._refund()
         self.env["res.partner"]._billing_wake_credit()
         return payments.action_billing_receipt()
