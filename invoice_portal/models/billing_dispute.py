@@ -138,10 +138,12 @@ class BillingDispute(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        self.check_access("create")
         self._refuse_by_hand()
         return super().create(vals_list)
 
     def write(self, vals):
+        self.check_access("write")
         self._refuse_by_hand()
         return super().write(vals)
 

@@ -125,12 +125,14 @@ class ResCompany(models.Model):
     billing_dispute_allowed = fields.Boolean(
         string="Clients object on the portal",
         default=True,
+        groups="base.group_user",
         help="Clients can object to an item of an invoice. What they contest is neither charged nor reminded of by "
         "itself until it is answered. After a refusal they have five days before it is.",
     )
     billing_dispute_days = fields.Integer(
         string="Days to object",
         default=60,
+        groups="base.group_user",
         help="How many days after the date of an invoice clients can object to its items. Zero: for ever.",
     )
 
