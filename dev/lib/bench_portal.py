@@ -38,6 +38,9 @@ PAGES = [
     "/my/billing/credit/page/2",
     "/my/billing/credit/add?amount=5",
     "/my/payment_method",
+    "/my/billing/cases",
+    "/my/billing/statement",
+    "/my/billing/preferences",
 ]
 # What belongs to an invoice and is copied with it, after what it refers to.
 TABLES = [
@@ -93,7 +96,12 @@ class Bench:
                 "group_ids": [Command.set(env.ref("base.group_portal").ids)],
             }
         )
-        self.projects = env["project.project"].create([{"name": f"Project {number}"} for number in range(3)])
+        self.projects = env["project.project"].create(
+            [
+                {"name": f"Project {number}", "partner_id": self.client.id, "privacy_visibility": "portal"}
+                for number in range(3)
+            ]
+        )
         self.patterns = {kind: self._pattern(kind) for kind in MIX}
         env["billing.charge"].create(
             [{"name": f"Next {number}", "partner_id": self.client.id, "price_unit": 10} for number in range(5)]
@@ -112,7 +120,9 @@ class Bench:
         )
         plan, _left_out = charges._draft_plan()
         (move,) = self.env["account.move"].union(*self.env["account.move"]._billing_create_from_charges(plan).values())
-        move.write({"invoice_date": day, "invoice_payment_term_id": False, "invoice_date_due": day + timedelta(days=14)})
+        move.write(
+            {"invoice_date": day, "invoice_payment_term_id": False, "invoice_date_due": day + timedelta(days=14)}
+        )
         move._billing_finalize()
         if kind in ("paid", "partial"):
             register = self.env["account.payment.register"].with_context(
@@ -124,19 +134,17 @@ class Bench:
             move._billing_void("Wrong client")
         return move
 
-    def copy(self, client, count):
-        """So many more invoices of this client, by as few statements as there are tables."""
+    def copy(self, clients, count):
+        """So many more invoices, the clients taking turns, by a statement per kind and table."""
         for kind, share in MIX.items():
             copies = count * share // sum(MIX.values())
             if copies:
-                self._copy(kind, client, copies)
+                self._copy(kind, clients, copies)
 
-    def _copy(self, kind, client, copies):
+    def _copy(self, kind, clients, copies):
         move = self.patterns[kind]
         rows = self._rows_of(move)
-        numbers = {
-            table: f"copy_{table}" for table, ids in rows.items() if ids and "id" in self._columns(table)
-        }
+        numbers = {table: f"copy_{table}" for table, ids in rows.items() if ids and "id" in self._columns(table)}
         # Moves and payments refer to each other.
         self.cr.execute("SET LOCAL session_replication_role = replica")
         for table, numbering in numbers.items():
@@ -150,10 +158,10 @@ class Bench:
                     copies,
                 )
             )
-            self.cr.execute(SQL("CREATE INDEX ON %s (copy, old)", SQL.identifier(numbering)))
+            self.cr.execute(SQL("ANALYZE %s", SQL.identifier(numbering)))
         for table in TABLES:
             if rows[table]:
-                self._copy_table(table, rows[table], numbers, client, copies, aged=kind == "paid")
+                self._copy_table(table, rows[table], numbers, clients, copies, aged=kind == "paid")
         self.cr.commit()
 
     def _rows_of(self, move):
@@ -169,7 +177,7 @@ class Bench:
         rows["account_move_line_account_tax_rel"] = lines.ids
         return rows
 
-    def _copy_table(self, table, ids, numbers, client, copies, aged):
+    def _copy_table(self, table, ids, numbers, clients, copies, aged):
         columns = self._columns(table)
         refers = self._references(table)
         key = "id" if "id" in columns else next(column for column in columns if refers.get(column) in numbers)
@@ -191,7 +199,8 @@ class Bench:
                 )
                 values.append(SQL("COALESCE(%s, %s)", SQL.identifier(alias, "new"), name))
             elif column in PARTNER_COLUMNS:
-                values.append(SQL("CASE WHEN %s IS NULL THEN NULL ELSE %s END", name, client.id))
+                turn = SQL("(%s::int[])[1 + mod(numbered.copy, %s)]", clients.ids, len(clients))
+                values.append(SQL("CASE WHEN %s IS NULL THEN NULL ELSE %s END", name, turn))
             elif table == "account_move" and column == "name":
                 values.append(SQL("%s || of_id.new", "COPY/"))
             elif table == "account_move" and column == "sequence_number":
@@ -225,7 +234,8 @@ class Bench:
     def _columns(self, table):
         self.cr.execute(
             "SELECT column_name, data_type FROM information_schema.columns"
-            " WHERE table_schema = current_schema AND table_name = %s AND is_generated = 'NEVER' ORDER BY ordinal_position",
+            " WHERE table_schema = current_schema AND table_name = %s AND is_generated = 'NEVER'"
+            " ORDER BY ordinal_position",
             [table],
         )
         return dict(self.cr.fetchall())
@@ -241,6 +251,23 @@ class Bench:
             [table],
         )
         return dict(self.cr.fetchall())
+
+    def add_cases(self, count):
+        """So many cases that the client sees, each of them billed."""
+        cases = self.env["project.task"].create(
+            [
+                {
+                    "name": f"Case {number}",
+                    "project_id": self.projects[number % len(self.projects)].id,
+                    "partner_id": self.client.id,
+                    "billing_price": 10,
+                    "state": "1_done",
+                }
+                for number in range(count)
+            ]
+        )
+        cases.message_subscribe(self.user.partner_id.ids)
+        self._settle()
 
     def _settle(self):
         self.env.flush_all()
@@ -345,14 +372,14 @@ def main():
     with Bench(options) as bench:
         bench.populate()
         few = sum(MIX.values())
-        each = (options.invoices - options.own) // len(bench.others)
-        for other in bench.others:
-            bench.copy(other, each // few * few)
+        bench.copy(bench.others, options.invoices - options.own)
         bench.copy(bench.client, few)
+        bench.add_cases(few)
         bench.analyze()
         browser = bench.browser()
         before = bench.measure(browser)
         bench.copy(bench.client, options.own - few)
+        bench.add_cases(options.own // 10)
         bench.analyze()
         after = bench.measure(browser)
         bench.cr.execute("SELECT count(*) FROM account_move WHERE move_type = 'out_invoice'")
