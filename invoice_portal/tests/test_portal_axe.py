@@ -8,6 +8,7 @@ from odoo import Command, fields
 from odoo.tests import HttpCase, tagged
 from odoo.tools import file_open
 
+from ..models.billing_recipient_change import LINES
 from .portal import PortalCommon
 from .test_card import CardCommon
 
@@ -43,6 +44,14 @@ PAGES_OF_A_CLIENT = [
     ("/my/billing/credit/add?amount=-5", None),
     ("/my/payment_method", None),
     ("/my/payment_method?failed=agree", None),
+    ("/my/billing/cases", None),
+    ("/my/billing/cases?group=project&filterby=billed", None),
+    ("/my/billing/statement", None),
+    ("/my/billing/statement?date_from=2026-02-02&date_to=never", None),
+    ("/my/billing/preferences", None),
+    ("/my/billing/preferences?done=asked", None),
+    ("/my/invoices/{open}/object/{line}", None),
+    ("/my/invoices/{open}/object/{contested_line}", None),
 ]
 PAGES_OF_ANOTHER = [
     ("/my/billing", None),
@@ -50,10 +59,15 @@ PAGES_OF_ANOTHER = [
     ("/my/invoices", None),
     ("/my/invoices/pay", None),
     ("/my/payment_method", None),
+    ("/my/billing/cases", None),
+    ("/my/billing/statement", None),
+    ("/my/billing/preferences", None),
 ]
 PAGES_OF_A_VISITOR = [
     ("/my/invoices/{open}?access_token={token}", ITEMS),
     ("/my/invoices/{paid}?access_token={token_of_paid}", ITEMS),
+    ("/my/billing/recipients/{change}", None),
+    ("/my/billing/recipients/nonsense", None),
 ]
 
 # What Odoo draws on its pages and nobody can reach from ours.
@@ -76,12 +90,16 @@ class TestPortalAxe(CardCommon, PortalCommon, HttpCase):
         super().setUpClass()
         cls.company.sudo().write({"billing_credit_use": "never", "qr_code": True})
         bank = cls.company_data["default_journal_bank"].sudo()
-        bank.bank_account_id = cls.env["res.partner.bank"].sudo().create(
-            {
-                "acc_number": "BE15001559627230",
-                "partner_id": cls.company.partner_id.id,
-                "allow_out_payment": True,
-            }
+        bank.bank_account_id = (
+            cls.env["res.partner.bank"]
+            .sudo()
+            .create(
+                {
+                    "acc_number": "BE15001559627230",
+                    "partner_id": cls.company.partner_id.id,
+                    "allow_out_payment": True,
+                }
+            )
         )
         case = cls._new_case("Broken form", 150, done=True)
         case.sudo().message_subscribe(cls.user.partner_id.ids)
@@ -120,6 +138,13 @@ class TestPortalAxe(CardCommon, PortalCommon, HttpCase):
         cls._add_credit(45)
         cls._new_charge("Work of this month", 250)
         cls.company.sudo().billing_credit_use = "offer"
+        line, contested_line = draft.invoice_line_ids.filtered(lambda line: line.display_type == "product")
+        cls._object(contested_line, 5)
+        cls._object(partial.invoice_line_ids, 10)._decline("As agreed by telephone")
+        cls._object(late.invoice_line_ids, 10).with_user(cls.user)._withdraw_sudo()
+        asked = {**dict.fromkeys(LINES, ""), "billing_email_to": "new@acme.example"}
+        cls.env(user=cls.user)["billing.recipient.change"]._ask(cls.user.partner_id, asked)
+        change = cls.env["billing.recipient.change"].sudo().search([("partner_id", "=", cls.client.id)])
         card = cls._new_card(partner=cls.user.partner_id)
         cls.client.sudo()._billing_agree_autopay(card, "On the phone")
         invoices = {
@@ -131,7 +156,21 @@ class TestPortalAxe(CardCommon, PortalCommon, HttpCase):
             "credit_note": credit_note,
         }
         cls.named = {name: move.id for name, move in invoices.items()}
-        cls.named |= {"token": draft._portal_ensure_token(), "token_of_paid": paid._portal_ensure_token()}
+        cls.named |= {
+            "line": line.id,
+            "contested_line": contested_line.id,
+            "change": change._token(),
+            "token": draft._portal_ensure_token(),
+            "token_of_paid": paid._portal_ensure_token(),
+        }
+
+    @classmethod
+    def _object(cls, line, amount):
+        cls.env.flush_all()
+        objections = cls.env(user=cls.user)["billing.dispute"]
+        dispute = objections._object_sudo(line.with_user(cls.user), "amount", "It was less", amount)
+        cls.env.invalidate_all()
+        return dispute.with_env(cls.env)
 
     def _look(self, pages, user=None):
         self.assertTrue(Path(AXE).is_file(), f"there is no {AXE}")

@@ -4,7 +4,7 @@
  * Says "test successful", or all findings as one error. Run by `tests/test_portal_axe.py`, after it has set
  * `window.axePages`: `{axe, pages: [[path, selector of what is opened]], widths, impacts, without: [selectors]}`.
  */
-const SETTLED_AFTER = 400;
+const SETTLED_AFTER = 300;
 const PATIENCE = 20000;
 
 const pause = (time) => new Promise((done) => setTimeout(done, time));
