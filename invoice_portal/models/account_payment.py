@@ -20,6 +20,9 @@ class AccountPayment(models.Model):
     )
     billing_may_undo = fields.Boolean(compute="_compute_billing_may_undo", exportable=False)
 
+    # For the last payments of one client.
+    _billing_partner_idx = models.Index("(partner_id, date)")
+
     @api.depends("state", "partner_type", "move_id.line_ids.amount_residual_currency")
     def _compute_billing_open(self):
         for payment in self:

@@ -13,7 +13,7 @@ class ResPartner(models.Model):
     def _get_billing_own_credit_entry_domain(self):
         """What ever came in to this client's credit."""
         return (
-            Domain("partner_id.commercial_partner_id", "=", self.commercial_partner_id.id)
+            Domain("partner_id", "in", self._billing_own_member_ids_sudo())
             & Domain("company_id", "in", self.env.companies.ids)
             & Domain("account_type", "=", "asset_receivable")
             & Domain("parent_state", "=", "posted")
@@ -33,10 +33,13 @@ class ResPartner(models.Model):
         Elevated to read payments and matchings, which clients may not.
         """
         self._billing_check_own()
+        # Every entry has a date. To say where one without would stand keeps PostgreSQL from going through the index of
+        # dates, which holds the entries of all clients.
+        order = "date desc nulls last, id desc"
         lines = (
             self.env["account.move.line"]
             .sudo()
-            .search(self._get_billing_own_credit_entry_domain(), order="date desc, id desc", limit=limit, offset=offset)
+            .search(self._get_billing_own_credit_entry_domain(), order=order, limit=limit, offset=offset)
         )
         return [
             {

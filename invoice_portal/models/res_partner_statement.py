@@ -134,11 +134,10 @@ class ResPartner(models.Model):
                        COALESCE(line.date_maturity, line.date) AS due
                   FROM account_move_line line
                   JOIN account_account account ON account.id = line.account_id
-                  JOIN res_partner contact ON contact.id = line.partner_id
                  WHERE account.account_type = 'asset_receivable'
                    AND line.parent_state = 'posted'
                    AND line.company_id = %(company)s
-                   AND contact.commercial_partner_id = %(client)s
+                   AND line.partner_id = ANY(%(members)s)
                    AND line.date <= %(date_to)s
             ),
             -- Each side of a matching that belongs to the client: what it takes off the item, and what stands opposite.
@@ -194,7 +193,7 @@ class ResPartner(models.Model):
              ORDER BY date NULLS FIRST, rank, move_id
             """,
             company=company.id,
-            client=client.id,
+            members=client._billing_own_member_ids_sudo(),
             date_from=date_from,
             date_to=date_to,
         )
