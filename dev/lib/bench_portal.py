@@ -55,6 +55,8 @@ TABLES = [
 PARTNER_COLUMNS = {"partner_id", "commercial_partner_id", "partner_shipping_id"}
 # Of twenty invoices, so many are of each kind.
 MIX = {"paid": 16, "unpaid": 1, "overdue": 1, "partial": 1, "void": 1}
+# Over so many days they are spread; what is open stays so.
+AGES = {"paid": 1500, "unpaid": 12, "overdue": 0, "partial": 12, "void": 1500}
 # A list of eighty is read in pieces where one of twenty is not.
 TOLERATED = 3
 SLOW = 0.05
@@ -161,7 +163,7 @@ class Bench:
             self.cr.execute(SQL("ANALYZE %s", SQL.identifier(numbering)))
         for table in TABLES:
             if rows[table]:
-                self._copy_table(table, rows[table], numbers, clients, copies, aged=kind == "paid")
+                self._copy_table(table, rows[table], numbers, clients, copies, AGES[kind])
         self.cr.commit()
 
     def _rows_of(self, move):
@@ -177,7 +179,7 @@ class Bench:
         rows["account_move_line_account_tax_rel"] = lines.ids
         return rows
 
-    def _copy_table(self, table, ids, numbers, clients, copies, aged):
+    def _copy_table(self, table, ids, numbers, clients, copies, age):
         columns = self._columns(table)
         refers = self._references(table)
         key = "id" if "id" in columns else next(column for column in columns if refers.get(column) in numbers)
@@ -212,8 +214,8 @@ class Bench:
                 values.append(SQL("NULL"))
             elif column == "billing_charge_id":
                 values.append(SQL("NULL"))
-            elif aged and kind == "date":
-                values.append(SQL("%s - mod(7 * numbered.copy, 1500)", name))
+            elif age and kind == "date":
+                values.append(SQL("%s - mod(7 * numbered.copy, %s)", name, age))
             else:
                 values.append(name)
         self.cr.execute(
