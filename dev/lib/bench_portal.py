@@ -343,8 +343,8 @@ class Bench:
             finally:
                 odoo.sql_db.Cursor.execute = execute
             print(f"\n{page}")
-            for text, times in sorted(taken.items(), key=lambda item: -sum(time for time, _params in item[1])):
-                total = sum(time for time, _params in times)
+            for text, times in sorted(taken.items(), key=lambda item: -sum(spent for spent, _params in item[1])):
+                total = sum(spent for spent, _params in times)
                 if total > SLOW or len(times) > 4:
                     print(f"   {len(times)} × in {1000 * total:.1f} ms: {text[:1500]}\n      {str(times[0][1])[:600]}")
 

@@ -126,6 +126,8 @@ class TestMarkAsPaid(PaymentCommon):
         self.assertEqual((payment.payment_reference, payment.memo), ("Transfer 77", "First part"))
         self.assertEqual((invoice.billing_balance, invoice.billing_paid), (80, 20))
         self.assertEqual(invoice.payment_state, "partial")
+        # What is paid is deducted: no alarm that it might be paid twice.
+        self.assertFalse(self._dialog(invoice).actionable_errors)
         self._paid(invoice, 30)
         self.assertEqual(invoice.billing_balance, 50)
         self._paid(invoice)

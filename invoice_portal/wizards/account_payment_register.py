@@ -46,8 +46,8 @@ class AccountPaymentRegister(models.TransientModel):
 
     @api.depends("billing_by_hand")
     def _compute_actionable_errors(self):
-        """Odoo warns of each payment that no bank statement has confirmed yet. What stands in the books is deducted from
-        the balance already: only what is not is worth an alarm."""
+        """Odoo warns of each payment that no bank statement has confirmed yet. What stands in the books is deducted
+        from the balance already: only what is not is worth an alarm."""
         result = super()._compute_actionable_errors()
         for wizard in self.filtered("billing_by_hand"):
             payments = wizard.line_ids.move_id.reconciled_payment_ids
