@@ -45,7 +45,6 @@ class BillingCreditRefund(models.TransientModel):
         self.ensure_one()
         self._check_staff()
         self._check_amount()
-        self._confirm_once()
         payments = self._refund()
         self.env["res.partner"]._billing_wake_credit()
         return payments.action_billing_receipt()
@@ -66,6 +65,7 @@ class BillingCreditRefund(models.TransientModel):
                     available=self.currency_id.format(available),
                 )
             )
+        self._confirm_once()
         payments = self.env["account.payment"]
         for account, lines in credits.grouped("account_id").items():
             part = min(left, -sum(lines.mapped("amount_residual_currency")))
