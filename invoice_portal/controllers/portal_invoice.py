@@ -266,6 +266,16 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         rest = "" if invoice.currency_id.is_zero(invoice.amount_residual) else "&payment=True"
         return request.redirect(f"/my/invoices/{invoice_id}?done=credit{rest}")
 
+    @route("/my/invoices/<int:invoice_id>/start-over", type="http", auth="user", methods=["POST"], website=True)
+    def billing_invoice_start_over(self, invoice_id, **kwargs):
+        """Whoever began to pay and will not finish that need not wait."""
+        try:
+            self._document_check_access("account.move", invoice_id)
+            request.env["account.move"].browse(invoice_id)._own_start_over_sudo()
+        except (AccessError, MissingError):
+            return request.redirect("/my/invoices")
+        return request.redirect(f"/my/invoices/{invoice_id}")
+
     def _billing_invoice_again(self, invoice_id, error, access_token=None):
         """The invoice's page, saying what went wrong. What was begun is taken back."""
         request.env.cr.rollback()

@@ -116,12 +116,21 @@ class AccountMove(models.Model):
             return None
         until = begun.create_date + BEGUN
         minutes = max(1, math.ceil((until - fields.Datetime.now()).total_seconds() / 60))
+        values = {
+            "amount": begun.currency_id.format(begun.amount),
+            "reference": begun.reference,
+            "minutes": minutes,
+        }
+        if begun.invoice_ids:
+            return self.env._(
+                "A payment of %(amount)s (%(reference)s) was begun a moment ago and is not finished. Finish it where it"
+                " was begun, or start over on the invoice's page on the portal, or try again in %(minutes)s minutes.",
+                **values,
+            )
         return self.env._(
             "A payment of %(amount)s (%(reference)s) was begun a moment ago and is not finished. Finish it where it was"
             " begun, or try again in %(minutes)s minutes.",
-            amount=begun.currency_id.format(begun.amount),
-            reference=begun.reference,
-            minutes=minutes,
+            **values,
         )
 
     @api.private

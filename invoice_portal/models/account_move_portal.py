@@ -1,4 +1,4 @@
-from odoo import models
+from odoo import fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import is_html_empty, str2bool
 
@@ -127,6 +127,7 @@ class AccountMove(models.Model):
             ],
             "bank": self._billing_portal_bank(),
             "credit": self._billing_portal_credit(user),
+            "begun": self._billing_portal_begun(user),
             "may_pay_part": self.company_id.billing_portal_partial,
         }
 
@@ -190,6 +191,36 @@ class AccountMove(models.Model):
         # Two who pay at once, here or by card, meet at this.
         move._billing_claim_for_payment()
         return move._billing_apply_credit()
+
+    def _billing_portal_begun(self, user):
+        """What to say of a payment that was begun and not finished, to the client who may start over; or nothing."""
+        if self.commercial_partner_id != user.partner_id.commercial_partner_id:
+            return ""
+        begun = self.sudo()._billing_begun_payment_sudo()
+        return begun and self.env._(
+            "A payment of %(amount)s (%(reference)s) was begun and is not finished. Finish it where it was begun; or "
+            "start over, and do not finish it there.",
+            amount=begun.currency_id.format(begun.amount),
+            reference=begun.reference,
+        )
+
+    def _own_start_over_sudo(self):
+        """Give up what the client, or somebody with the link, began to pay on the provider's page.
+
+        It stays open at the provider: finished there all the same, it is booked, and what is too much is the client's
+        credit. Elevated to mark it, after asking whose invoice it is.
+        """
+        self.ensure_one()
+        self.check_access("read")
+        if self.commercial_partner_id != self.env.user.partner_id.commercial_partner_id:
+            raise AccessError(self.env._("This invoice is not yours."))
+        move = self.sudo()
+        while begun := move._billing_begun_payment_sudo():
+            begun.billing_given_up_on = fields.Datetime.now()
+            move.message_post(
+                body=self.env._("The payment %s, begun and not finished, was given up by the client.", begun.reference),
+                subtype_xmlid="mail.mt_note",
+            )
 
     def _billing_payable(self):
         """Those of these invoices that can be paid online now, asked for all at once."""

@@ -51,6 +51,13 @@ class PaymentTransaction(models.Model):
         readonly=True,
         help="Who had the card charged.",
     )
+    billing_given_up_on = fields.Datetime(
+        string="Given Up On",
+        readonly=True,
+        copy=False,
+        help="The client said that it does not finish this on the provider's page. If it does all the same, the money "
+        "is booked.",
+    )
     billing_doubt_since = fields.Datetime(
         string="In Doubt Since",
         readonly=True,
@@ -85,6 +92,7 @@ class PaymentTransaction(models.Model):
         """Payments that a client is just about to confirm at the provider's."""
         return (
             Domain("state", "=", "draft")
+            & Domain("billing_given_up_on", "=", False)
             & Domain("billing_doubt_since", "=", False)
             & Domain("operation", "in", ("online_direct", "online_redirect"))
             & Domain("create_date", ">=", fields.Datetime.now() - BEGUN)

@@ -73,6 +73,7 @@ POST user
     /my/billing/preferences/recipients                done    done    theirs  login   login   login   done    theirs
     /my/billing/preferences/recipients/cancel         done    done    theirs  login   login   login   done    refused
     /my/invoices/<int:invoice_id>/credit              done    done    onward  login   login   login   onward  onward
+    /my/invoices/<int:invoice_id>/start-over          onward  onward  onward  login   login   login   onward  onward
     /my/invoices/<int:invoice_id>/object/<int:line_id>
                                                       done    done    none    login   login   login   none    refused
     /my/invoices/<int:invoice_id>/objections/<int:dispute_id>/withdraw

@@ -427,3 +427,42 @@ class TestPortalPaySeveral(CardCommon, PortalCommon, HttpCase):
         self._as(self.user)
         for query in ("invoice=x", "invoice=-1", "invoice=99999999999999999999", "company=x", "currency='"):
             self.assertEqual(self._get(f"/my/invoices/pay?{query}").status_code, 200, query)
+
+    def test_what_was_begun_and_left_is_started_over(self):
+        """Also when a stranger with the link began it: the client need not wait until it is forgotten."""
+        token = self.first._portal_ensure_token()
+        self._as(None)
+        params = {
+            "access_token": token,
+            "provider_id": self.demo_provider.id,
+            "payment_method_id": self.method.id,
+            "token_id": None,
+            "amount": 0.01,
+            "flow": "direct",
+            "tokenization_requested": False,
+            "landing_route": "/my/invoices",
+        }
+        self._get(f"/invoice/transaction/{self.first.id}", json={"params": params})
+        begun = self.env["payment.transaction"].sudo().search([("invoice_ids", "in", self.first.ids)])
+        self.assertEqual((begun.state, begun.amount), ("draft", 0.01))
+        path = f"/my/invoices/{self.first.id}"
+        # By the link nobody gives up what another began.
+        self.assertNotIn("Start over", self._get(f"{path}?access_token={token}").text)
+        self._as(self.stranger)
+        self._post(f"{path}/start-over", "/my/invoices/pay")
+        self.env.invalidate_all()
+        self.assertFalse(begun.billing_given_up_on)
+        self._as(self.user)
+        self.assertIn("error", self._begin(self.first))
+        self.assertIn(begun.reference, self._page(path))
+        self._post(f"{path}/start-over", path)
+        self.assertNotIn("Start over", self._get(path).text)
+        answer = self._begin(self.first)
+        paid = self.env["payment.transaction"].sudo().search([("reference", "=", answer["result"]["reference"])])
+        for attempt in (paid, begun):
+            attempt._set_done()
+            attempt._post_process()
+        # Finished all the same, it is the client's.
+        self.env.invalidate_all()
+        self.assertEqual(self.first.amount_residual, 0)
+        self.assertEqual(self._credit(), 0.01)
