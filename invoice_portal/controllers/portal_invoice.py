@@ -177,11 +177,6 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
             rows.append(row)
         return rows
 
-    @route()
-    def portal_my_invoices(self, page=1, **kwargs):
-        """One's own searches are addresses, too: dates and the like are read from there."""
-        return super().portal_my_invoices(page=page, **kwargs)
-
     @route("/my/invoices/<string:what>.csv", type="http", auth="user", methods=["GET"], website=True, readonly=True)
     def billing_invoices_csv(self, what, sortby=None, filterby=None, **kwargs):
         """The list as it is filtered, or the items of its invoices, for a spreadsheet."""

@@ -147,7 +147,6 @@ class ResPartner(models.Model):
             "payments": self._own_payments_sudo(PAYMENTS_SHOWN),
             "contact": {
                 "name": contact.name or client.env.company.name,
-                "email": contact.email_formatted or client.env.company.email_formatted,
                 "address": contact.email or client.env.company.email,
                 "phone": contact.phone or client.env.company.phone,
             },
