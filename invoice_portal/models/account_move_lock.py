@@ -73,8 +73,9 @@ LOCKED_FIELDS = {
 # Set by finalizing and by voiding only.
 OWN_FIELDS = {"billing_locked", "billing_void_date", "billing_void_move_id", "billing_void_reason"}
 
-# What Odoo notes on a posted invoice by itself: its hash, a gap before it, and whom to name as the sender.
-NOTED_FIELDS = {"inalterable_hash", "made_sequence_gap", "sending_data"}
+# What a method of ours may write: what Odoo notes on a posted invoice by itself (its hash, a gap before it, whom to
+# name as the sender), and the token of its link, to revoke that.
+NOTED_FIELDS = {"access_token", "inalterable_hash", "made_sequence_gap", "sending_data"}
 
 # What Odoo's *Block Payment* does. Every other payment state follows from payments, and is written by nobody.
 PAYMENT_HOLDS = {("not_paid", "blocked"), ("partial", "blocked"), ("blocked", "blocked"), ("blocked", "not_paid")}

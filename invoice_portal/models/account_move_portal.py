@@ -2,6 +2,7 @@ from odoo import fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import is_html_empty, str2bool
 
+from ..tools.grant import granted
 from ..tools.spreadsheet import number
 from .account_move_card import MOST
 
@@ -219,6 +220,20 @@ class AccountMove(models.Model):
             begun.billing_given_up_on = fields.Datetime.now()
             move.message_post(
                 body=self.env._("The payment %s, begun and not finished, was given up by the client.", begun.reference),
+                subtype_xmlid="mail.mt_note",
+            )
+
+    def action_billing_revoke_links(self):
+        """The links to these invoices that were mailed so far open nothing any more; the next mail has a new one.
+
+        Who logs in sees the invoices as before.
+        """
+        self._billing_check_staff()
+        self.check_access("write")
+        for move in self.filtered("access_token"):
+            granted(move).access_token = False
+            move.message_post(
+                body=self.env._("Links to this invoice that were sent so far are revoked."),
                 subtype_xmlid="mail.mt_note",
             )
 

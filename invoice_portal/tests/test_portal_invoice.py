@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 
 from odoo import Command, fields
+from odoo.exceptions import AccessError
 from odoo.tests import HttpCase, tagged
 
 from .portal import PortalCommon
@@ -273,6 +274,22 @@ class TestPortalInvoicePage(PortalCommon):
         self.assertIn(invoice.name, text)
         self.assertNotIn("of credit", text)
         self.assertIn(invoice.name, self._get(f"{path}/items.csv?access_token={token}").text)
+
+    def test_links_that_were_mailed_are_revoked(self):
+        invoice = self._invoice(120)
+        old = invoice._portal_ensure_token()
+        path = f"/my/invoices/{invoice.id}"
+        with self.assertRaises(AccessError):
+            invoice.with_user(self.user).action_billing_revoke_links()
+        invoice.action_billing_revoke_links()
+        self._as(None)
+        for way in (path, f"{path}/items.csv", f"{path}/part"):
+            self.assertNotIn(invoice.name, self._get(f"{way}?access_token={old}").text)
+        new = invoice._portal_ensure_token()
+        self.assertNotEqual(new, old)
+        self.assertIn(invoice.name, self._get(f"{path}?access_token={new}").text)
+        self._as(self.user)
+        self.assertIn(invoice.name, self._page(path))
 
     def test_amounts_in_the_address_are_looked_at(self):
         invoice = self._invoice(120)
