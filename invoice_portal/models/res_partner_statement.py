@@ -20,7 +20,7 @@ class ResPartner(models.Model):
         return local_date(fields.Datetime.now(), client.tz or company.sudo().partner_id.tz or "UTC")
 
     def _billing_statement(self, date_from, date_to, company=None):
-        """The account of this client in one company, by one query, each currency by itself.
+        """The account of this client in one company, however long, each currency by itself.
 
         For billing staff, and for the client itself: nobody else gets past the first line. The portal asks as the
         user, who may read no payments; so the query does not go by the rules for entries, but by client and company.
