@@ -92,6 +92,8 @@ def job(options):
                 env["account.move"]._cron_billing_autopay()
             else:
                 env["payment.transaction"]._cron_billing_settle()
+                # What met other work while it was booked is left to Odoo's job.
+                env["payment.transaction"]._cron_post_process()
             env.cr.commit()
         print(READY, flush=True)
 
