@@ -158,9 +158,13 @@ class AccountMove(models.Model):
             "qr": self._billing_document_qr(),
         }
 
+    def _billing_is_of(self, user):
+        """Whether this user belongs to the client of this invoice."""
+        return self.commercial_partner_id == user.partner_id.commercial_partner_id
+
     def _billing_portal_credit(self, user):
         """How much of the client's credit could pay this invoice, where it is its own and may be used."""
-        if self.commercial_partner_id != user.partner_id.commercial_partner_id or self._billing_why_no_own_credit():
+        if not self._billing_is_of(user) or self._billing_why_no_own_credit():
             return 0
         return min(self.amount_residual, self.sudo().billing_credit_available)
 
@@ -184,7 +188,7 @@ class AccountMove(models.Model):
         """
         self.ensure_one()
         self.check_access("read")
-        if self.commercial_partner_id != self.env.user.partner_id.commercial_partner_id:
+        if not self._billing_is_of(self.env.user):
             raise AccessError(self.env._("This invoice is not yours."))
         if reason := self._billing_why_no_own_credit():
             raise UserError(reason)
@@ -195,7 +199,7 @@ class AccountMove(models.Model):
 
     def _billing_portal_begun(self, user):
         """What to say of a payment that was begun and not finished, to the client who may start over; or nothing."""
-        if self.commercial_partner_id != user.partner_id.commercial_partner_id:
+        if not self._billing_is_of(user):
             return ""
         begun = self.sudo()._billing_begun_payment_sudo()
         return begun and self.env._(
@@ -213,7 +217,7 @@ class AccountMove(models.Model):
         """
         self.ensure_one()
         self.check_access("read")
-        if self.commercial_partner_id != self.env.user.partner_id.commercial_partner_id:
+        if not self._billing_is_of(self.env.user):
             raise AccessError(self.env._("This invoice is not yours."))
         move = self.sudo()
         while begun := move._billing_begun_payment_sudo():

@@ -46,6 +46,7 @@ class ResPartner(models.Model):
             ),
             "spending": self._billing_own_spending(),
             "companies": len(self.env.companies) > 1,
+            "payments": self._own_payments_sudo(PAYMENTS_SHOWN),
             **self._own_facts_sudo(),
         }
 
@@ -111,7 +112,6 @@ class ResPartner(models.Model):
                 "months": [
                     {
                         "label": format_date(self.env, month, date_format="MMM y"),
-                        "short": format_date(self.env, month, date_format="MMM"),
                         "amount": amounts.get(month, 0),
                         "share": round(100 * max(0, amounts.get(month, 0)) / (max(*amounts.values(), 0) or 1)),
                     }
@@ -144,7 +144,6 @@ class ResPartner(models.Model):
                 "expires": card.billing_expires_on,
                 "when": client.env.company.billing_autopay_when,
             },
-            "payments": self._own_payments_sudo(PAYMENTS_SHOWN),
             "contact": {
                 "name": contact.name or client.env.company.name,
                 "address": contact.email or client.env.company.email,
@@ -152,7 +151,7 @@ class ResPartner(models.Model):
             },
         }
 
-    def _own_payments_sudo(self, limit, offset=0):
+    def _own_payments_sudo(self, limit):
         """The last payments of this client, newest first: `[{"id", "date", "text", "amount", "currency", "paid_out"}]`.
 
         Elevated to list payments, which clients may not read.
@@ -161,7 +160,7 @@ class ResPartner(models.Model):
         payments = (
             self.env["account.payment"]
             .sudo()
-            .search(self._get_billing_own_payment_domain(), order="date desc, id desc", limit=limit, offset=offset)
+            .search(self._get_billing_own_payment_domain(), order="date desc, id desc", limit=limit)
         )
         return [
             {
