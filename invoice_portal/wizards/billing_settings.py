@@ -71,8 +71,13 @@ class BillingSettings(models.TransientModel):
         company = self.env.company
         return {
             **super().default_get(fields),
-            **{fname: company[fname] for fname in COMPANY_FIELDS if fname in fields},
+            **{fname: company[fname] for fname in self._company_fields() if fname in fields},
         }
+
+    @api.model
+    def _company_fields(self):
+        """What of the company is set here. To be extended by what has more to set."""
+        return COMPANY_FIELDS
 
     @api.onchange("billing_reminders")
     def _onchange_billing_reminders(self):
@@ -93,6 +98,6 @@ class BillingSettings(models.TransientModel):
     def _save_to_company_sudo(self):
         """Write these fields and no others, to a company that the user works in."""
         company = self.company_id & self.env.user.company_ids
-        changed = {fname: self[fname] for fname in COMPANY_FIELDS if self[fname] != company[fname]}
+        changed = {fname: self[fname] for fname in self._company_fields() if self[fname] != company[fname]}
         # Companies are written by Odoo's administrator only.
         company.sudo().write(changed)

@@ -1,0 +1,15 @@
+from . import (
+    billing_charge,
+    billing_package,
+    billing_rate,
+    billing_rate_destination,
+    billing_rate_plan,
+    billing_usage,
+    billing_usage_account,
+    billing_usage_bill,
+    billing_usage_import,
+    billing_usage_limit,
+    billing_usage_source,
+    res_company,
+    res_partner,
+)

@@ -1,0 +1,38 @@
+from odoo import fields, models
+
+from .res_company import GROUPINGS
+
+
+class ResPartner(models.Model):
+    _inherit = "res.partner"
+
+    billing_rate_plan_id = fields.Many2one(
+        "billing.rate.plan",
+        string="Rate Plan",
+        company_dependent=True,
+        groups="base.group_user",
+        help="For usage that comes without a package of its own.",
+    )
+    billing_usage_grouping = fields.Selection(
+        GROUPINGS,
+        string="Usage on Invoices",
+        company_dependent=True,
+        groups="base.group_user",
+        help="Empty: as set for the company.",
+    )
+    billing_usage_stopped = fields.Boolean(
+        string="Usage Stopped",
+        company_dependent=True,
+        groups="base.group_user",
+        help="A limit was reached that stops: for the systems that provide the service to read.",
+    )
+    billing_usage_account_ids = fields.One2many(
+        "billing.usage.account", "partner_id", string="Numbers and Accounts", groups="base.group_user"
+    )
+
+    def _commercial_fields(self):
+        return super()._commercial_fields() + [
+            "billing_rate_plan_id",
+            "billing_usage_grouping",
+            "billing_usage_stopped",
+        ]
