@@ -28,7 +28,9 @@ class BillingUsage(models.Model):
     external_id = fields.Char(
         string="External ID", required=True, readonly=True, help="The source's own, unique there."
     )
-    account = fields.Char(string="Number or Account", readonly=True, help="As the source wrote it.")
+    account = fields.Char(
+        string="Number or Account", readonly=True, help="As it is looked up: telephone numbers in digits."
+    )
     account_id = LooseMany2one("billing.usage.account", readonly=True, groups="base.group_user")
     partner_id = LooseMany2one("res.partner", string="Client", readonly=True)
     subscription_id = LooseMany2one("billing.subscription", readonly=True)

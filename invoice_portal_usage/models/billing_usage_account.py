@@ -1,4 +1,8 @@
-from odoo import fields, models
+from odoo import api, fields, models
+from odoo.exceptions import ValidationError
+from odoo.tools import SQL
+
+from ..tools.usage_row import Unreadable
 
 
 class BillingUsageAccount(models.Model):
@@ -14,10 +18,19 @@ class BillingUsageAccount(models.Model):
     company_id = fields.Many2one(related="source_id.company_id", store=True, index=True)
     key = fields.Char(string="Number or Account", required=True, help="As the source writes it.")
     number = fields.Char(
-        compute="_compute_number", store=True, precompute=True, help="As it is looked up: telephone numbers in digits."
+        compute="_compute_number",
+        store=True,
+        precompute=True,
+        help="As it is looked up: telephone numbers in digits with the country's code.",
     )
     partner_id = fields.Many2one(
-        "res.partner", string="Client", required=True, index=True, check_company=True, ondelete="restrict"
+        "res.partner",
+        string="Client",
+        required=True,
+        index=True,
+        check_company=True,
+        ondelete="restrict",
+        help="A contact stands for the company it belongs to.",
     )
     subscription_id = fields.Many2one(
         "billing.subscription",
@@ -43,6 +56,78 @@ class BillingUsageAccount(models.Model):
         "A number cannot be given back before it is handed out.",
     )
 
+    @api.depends("key", "source_id")
     def _compute_number(self):
+        readers = {source: source._reader() for source in self.source_id}
         for account in self:
-            account.number = account.key
+            reader = readers.get(account.source_id)
+            if not account.key or not reader:
+                account.number = account.key
+                continue
+            try:
+                account.number = reader.place(account.key.strip())
+            except Unreadable as error:
+                raise ValidationError(account.source_id._why_unreadable(error)) from None
+
+    @api.onchange("partner_id")
+    def _onchange_partner_id(self):
+        self.partner_id = self.partner_id.commercial_partner_id
+        if self.subscription_id.partner_id != self.partner_id:
+            self.subscription_id = False
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        return super().create([self._of_the_commercial_entity(vals) for vals in vals_list])
+
+    def write(self, vals):
+        return super().write(self._of_the_commercial_entity(vals))
+
+    def _of_the_commercial_entity(self, vals):
+        if not vals.get("partner_id"):
+            return vals
+        partner = self.env["res.partner"].browse(vals["partner_id"])
+        return dict(vals, partner_id=partner.commercial_partner_id.id)
+
+    @api.constrains("subscription_id", "partner_id")
+    def _check_subscription(self):
+        for account in self:
+            if account.subscription_id and account.subscription_id.partner_id != account.partner_id:
+                raise ValidationError(
+                    self.env._(
+                        "%(number)s: “%(subscription)s” is not a subscription of %(client)s.",
+                        number=account.key,
+                        subscription=account.subscription_id.display_name,
+                        client=account.partner_id.display_name,
+                    )
+                )
+
+    @api.constrains("source_id", "number", "date_from", "date_until")
+    def _check_one_owner(self):
+        """On one day, a number is one client's."""
+        self.flush_model(["source_id", "number", "date_from", "date_until"])
+        rows = self.env.execute_query(
+            SQL(
+                """
+                SELECT one.id, other.id
+                  FROM billing_usage_account one
+                  JOIN billing_usage_account other
+                    ON other.source_id = one.source_id AND other.number = one.number AND other.id <> one.id
+                   AND daterange(other.date_from, other.date_until, '[]')
+                    && daterange(one.date_from, one.date_until, '[]')
+                 WHERE one.id IN %s
+                 LIMIT 1
+                """,
+                self._ids or (None,),
+            )
+        )
+        if rows:
+            one, other = (self.sudo().browse(account) for account in rows[0])
+            raise ValidationError(
+                self.env._(
+                    "%(number)s is %(client)s's already (%(switch)s). Give that one an end first, or this one a later "
+                    "beginning.",
+                    number=one.key,
+                    client=other.partner_id.display_name,
+                    switch=other.source_id.name,
+                )
+            )

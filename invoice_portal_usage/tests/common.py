@@ -21,6 +21,7 @@ class UsageCommon(BillingCommon):
         cls._new_rate("49", cls.landline, 0.06, minimum=60, step=60)
         cls._new_rate("4915", cls.mobile, 0.12, minimum=1, step=1)
         cls._new_rate("*", cls.world, 0.9, minimum=30, step=6, connection_fee=0.05)
+        cls.plan._touch()
         cls.source = cls.env["billing.usage.source"].create(
             {
                 "name": "Switch",

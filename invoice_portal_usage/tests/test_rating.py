@@ -1,0 +1,146 @@
+from odoo.tests import tagged
+
+from .common import UsageCommon
+
+
+@tagged("post_install", "-at_install")
+class TestRating(UsageCommon):
+    def _rate(self, destination, quantity, moment="2026-03-10T12:00:00Z"):
+        self._hand_in(
+            {
+                "id": f"{destination}/{quantity}/{moment}",
+                "destination": destination,
+                "quantity": quantity,
+                "moment": moment,
+            }
+        )
+        return self._usage(f"{destination}/{quantity}/{moment}")
+
+    def test_the_longest_prefix(self):
+        self.assertEqual(self._rate("+4930111", 60).destination_id, self.landline)
+        self.assertEqual(self._rate("+4915111", 60).destination_id, self.mobile)
+        self.assertEqual(self._rate("+33111", 60).destination_id, self.world)
+
+    def test_minimum_steps_and_fee(self):
+        for destination, quantity, billed, amount in (
+            ("+4930", 0, 0, 0),
+            ("+4930", 1, 60, 0.06),
+            ("+4930", 60, 60, 0.06),
+            ("+4930", "60.000001", 120, 0.12),
+            ("+4915", 1, 1, 0.002),
+            ("+4915", 61, 61, 0.122),
+            ("+33", 0, 0, 0),
+            ("+33", 29, 30, 0.5),
+            ("+33", 31, 36, 0.59),
+            ("+33", 36, 36, 0.59),
+            ("+33", 37, 42, 0.68),
+        ):
+            with self.subTest(destination=destination, quantity=quantity):
+                usage = self._rate(destination, quantity)
+                self.assertEqual((usage.billed_quantity, usage.amount), (billed, amount))
+
+    def test_half_of_a_millionth_goes_up(self):
+        rate = self._new_rate("44", self.world, 0.00003, minimum=1, step=1)
+        self.plan._touch()
+        self.assertEqual(self._rate("+441", 1).amount, 0.000001)
+        self.assertEqual(rate.price_unit, 0.00003)
+
+    def test_from_and_until(self):
+        self._new_rate("44", self.world, 1, date_until="2026-03-10")
+        self._new_rate("44", self.world, 2, date_from="2026-03-11")
+        self.plan._touch()
+        self.assertEqual(self._rate("+441", 60, "2026-03-10T23:00:00Z").amount, 1)
+        self.assertEqual(self._rate("+441", 60, "2026-03-11T00:00:00Z").amount, 2)
+
+    def test_peak_hours_are_the_plans(self):
+        self._new_rate("44", self.world, 1, band="peak")
+        self._new_rate("44", self.world, 0.5, band="off_peak")
+        self.plan.tz = "Europe/Berlin"
+        self.plan._touch()
+        for moment, amount in (
+            ("2026-03-10T06:59:59Z", 0.5),
+            ("2026-03-10T07:00:00Z", 1),
+            ("2026-03-10T16:59:59Z", 1),
+            ("2026-03-10T17:00:00Z", 0.5),
+            ("2026-03-14T12:00:00Z", 0.5),
+        ):
+            self.assertEqual(self._rate("+441", 60, moment).amount, amount, moment)
+
+    def test_whose_plan(self):
+        def plan(price):
+            plan = self.plan.copy({"name": f"At {price}"})
+            group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "All"})
+            self._new_rate("*", group, price)
+            plan._touch()
+            return plan
+
+        self.assertEqual(self._rate("+33", 60).rate_plan_id, self.plan)
+        self.client.billing_rate_plan_id = plan(2)
+        self.assertEqual(self._rate("+33", 61).rate_plan_id, self.client.billing_rate_plan_id)
+        package = self.env["billing.package"].create(
+            {"name": "Phone", "product_id": self.usage_product.id, "price_unit": 5, "rate_plan_id": plan(3).id}
+        )
+        self.account.subscription_id = self.env["billing.subscription"].create(
+            {"partner_id": self.client.id, "package_id": package.id, "date_start": "2026-01-01", "quantity": 1}
+        )
+        usage = self._rate("+33", 62)
+        self.assertEqual(
+            (usage.rate_plan_id, usage.subscription_id), (package.rate_plan_id, self.account.subscription_id)
+        )
+        self.account.rate_plan_id = plan(4)
+        self.assertEqual(self._rate("+33", 63).rate_plan_id, self.account.rate_plan_id)
+
+    def test_what_cannot_be_rated_says_why(self):
+        self._hand_in({"id": "nobody", "account": "+49301001"})
+        self.assertEqual(self._usage("nobody").unrated_reason, "account")
+        self.source.rate_plan_id = False
+        self.assertEqual(self._rate("+4930", 1).unrated_reason, "plan")
+        self.source.rate_plan_id = self.plan
+        self.plan.unit = "gb"
+        self.assertEqual(self._rate("+4930", 2).unrated_reason, "measure")
+        self.plan.unit = "minute"
+        self.env["billing.rate"].search([("plan_id", "=", self.plan.id), ("prefix", "=", "*")]).unlink()
+        self.assertEqual(self._rate("+33", 3).unrated_reason, "rate")
+        self.assertFalse(self._usage("+33/3/2026-03-10T12:00:00Z").amount)
+
+    def test_rated_again(self):
+        self._hand_in({"id": "nobody", "account": "+49301001"}, {"id": "fine"})
+        self.assertEqual(self.env["billing.usage"]._rate_again(), (0, 1))
+        self.env["billing.usage.account"].create(
+            {"source_id": self.source.id, "key": "030 1001", "partner_id": self.other_client.id}
+        )
+        self.assertEqual(self.env["billing.usage"]._rate_again(), (1, 0))
+        self.assertEqual(self._usage("nobody").partner_id, self.other_client)
+        self.assertEqual(self.env["billing.usage"]._rate_again(), (0, 0))
+
+    def test_a_changed_plan_makes_what_is_open_stale(self):
+        self._hand_in({"id": "open"}, {"id": "billed"})
+        self.env.cr.execute("UPDATE billing_usage SET bill_id = 1 WHERE external_id = 'billed'")
+        self.env["billing.rate"].search([("plan_id", "=", self.plan.id), ("prefix", "=", "49")]).price_unit = 0.6
+        self.plan._touch()
+        self.assertEqual(self.env["billing.usage"]._rate_again(), (1, 0))
+        billed, still_open = self._usage("open", "billed")
+        self.assertEqual((billed.amount, still_open.amount), (0.06, 0.6))
+
+    def test_a_short_number_is_no_foreign_one(self):
+        self._new_rate("1", self.world, 5)
+        self._new_rate("de:110", self.landline, 0)
+        self.plan._touch()
+        self.assertEqual(self._rate("110", 60).destination_id, self.landline)
+        self.assertEqual(self._rate("+1202555", 60).amount, 5)
+        self.assertEqual(self._rate("anonymous", 60).destination_id, self.world)
+
+    def test_keys_are_compared_whatever_their_case(self):
+        plan = self.plan.copy({"name": "Work", "unit": "hour"})
+        group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "Senior"})
+        self._new_rate("senior", group, 120, step=900)
+        plan._touch()
+        source = self.env["billing.usage.source"].create(
+            {"name": "Sheets", "code": "sheets", "kind": "key", "unit": "hour", "tz": "UTC", "rate_plan_id": plan.id}
+        )
+        self.env["billing.usage.account"].create({"source_id": source.id, "key": "ACME", "partner_id": self.client.id})
+        self._hand_in({"id": "day", "account": "Acme", "destination": "Senior", "quantity": "1.1"}, source=source)
+        usage = self._usage("day")
+        self.assertEqual((usage.quantity, usage.billed_quantity, usage.amount), (3960, 4500, 150))
+        self._hand_in({"id": "other", "account": "Acme", "destination": "Senior 2", "quantity": 1}, source=source)
+        self.assertEqual(self._usage("other").unrated_reason, "rate")
