@@ -23,6 +23,12 @@ class BillingUsage(models.Model):
     _inherit = "billing.usage"
 
     @api.model
+    def _expect_long_statement(self):
+        """Compiling these statements takes the database longer than running them, which it expects to be the other way
+        round."""
+        self.env.cr.execute("SET LOCAL jit = off")
+
+    @api.model
     def _rated_sql(self, raw, company, columns):
         """A SELECT that rates the rows of a table.
 
@@ -35,86 +41,90 @@ class BillingUsage(models.Model):
         return SQL(
             """
             WITH measures (unit, measure, size) AS (VALUES %(units)s),
-            named AS MATERIALIZED (SELECT DISTINCT source_id, account FROM %(raw)s WHERE account IS NOT NULL),
-            -- Whose each account is: few rows, however many records there are.
-            owners AS MATERIALIZED (
-                SELECT account.id, account.source_id, account.number, account.subscription_id,
-                       account.date_from, account.date_until, client.commercial_partner_id AS partner_id,
-                       account.rate_plan_id, %(client_tz)s AS tz
-                  FROM named
-                  JOIN billing_usage_account account
-                    ON account.source_id = named.source_id AND account.number = named.account
-                  JOIN res_partner client ON client.id = account.partner_id
+            named AS MATERIALIZED (
+                SELECT DISTINCT source_id, account, CASE WHEN account IS NULL THEN partner_id END AS partner_id,
+                       CASE WHEN account IS NULL THEN subscription_id END AS subscription_id
+                  FROM %(raw)s
             ),
+            -- Whose each account is, and each record that names its client itself: few rows, however many records.
             parties AS MATERIALIZED (
-                SELECT party.id, %(party_plan)s AS rate_plan_id, %(party_tz)s AS tz
-                  FROM res_partner party
-                 WHERE party.id IN (SELECT partner_id FROM owners)
-                    OR party.id IN (SELECT partner_id FROM %(raw)s WHERE account IS NULL)
+                SELECT named.source_id, named.account, named.partner_id AS named_partner_id,
+                       named.subscription_id AS named_subscription_id, account.id AS account_id,
+                       client.commercial_partner_id AS partner_id, account.rate_plan_id AS account_plan_id,
+                       COALESCE(account.subscription_id, named.subscription_id) AS subscription_id,
+                       account.date_from, account.date_until
+                  FROM named
+             LEFT JOIN billing_usage_account account
+                    ON account.source_id = named.source_id AND account.number = named.account
+                  JOIN res_partner client ON client.id = COALESCE(account.partner_id, named.partner_id)
             ),
             -- The plan of a subscription's package, from each change of its terms to the next.
             terms AS MATERIALIZED (
                 SELECT phase.subscription_id, package.rate_plan_id,
-                       CASE WHEN lag(phase.id) OVER phases IS NULL THEN '-infinity' ELSE phase.date_from END AS since,
-                       COALESCE(lead(phase.date_from) OVER phases, 'infinity') AS until
+                       CASE WHEN lag(phase.id) OVER phases IS NOT NULL THEN phase.date_from END AS date_from,
+                       lead(phase.date_from) OVER phases - 1 AS date_until
                   FROM billing_subscription_phase phase
                   JOIN billing_package package ON package.id = phase.package_id
-                 WHERE phase.subscription_id IN (SELECT subscription_id FROM owners WHERE subscription_id IS NOT NULL)
-                    OR phase.subscription_id IN (
-                        SELECT subscription_id FROM %(raw)s WHERE account IS NULL AND subscription_id IS NOT NULL
-                    )
+                 WHERE phase.subscription_id IN (SELECT subscription_id FROM parties)
                 WINDOW phases AS (PARTITION BY phase.subscription_id ORDER BY phase.date_from)
             ),
-            plans AS MATERIALIZED (
-                SELECT plan.id, plan.revision, measures.measure, measures.size, plan.peak_from, plan.peak_until,
-                       plan.peak_weekend, plan.has_bands, %(plan_tz)s AS tz
-                  FROM billing_rate_plan plan
-                  JOIN measures ON measures.unit = plan.unit
+            -- All that is the same for the records of one account, over days on which it stays the same.
+            owners AS MATERIALIZED (
+                SELECT party.source_id,
+                       COALESCE(
+                           party.account, party.named_partner_id || '/' || COALESCE(party.named_subscription_id, 0)
+                       ) AS key, party.account IS NULL AS is_named,
+                       party.account_id, party.partner_id, party.subscription_id, source.kind,
+                       GREATEST(party.date_from, terms.date_from) AS date_from,
+                       LEAST(party.date_until, terms.date_until) AS date_until,
+                       %(client_tz)s AS tz, plan.id AS plan_id, plan.revision, plan_measure.size,
+                       plan_measure.measure = source_measure.measure AS measures,
+                       plan.has_bands, %(plan_tz)s AS plan_tz, plan.peak_from, plan.peak_until, plan.peak_weekend
+                  FROM parties party
+                  JOIN billing_usage_source source ON source.id = party.source_id
+                  JOIN measures source_measure ON source_measure.unit = source.unit
+                  JOIN res_partner client ON client.id = party.partner_id
+             LEFT JOIN terms ON terms.subscription_id = party.subscription_id
+             LEFT JOIN billing_rate_plan plan
+                    ON plan.id = COALESCE(
+                        party.account_plan_id, terms.rate_plan_id, %(client_plan)s, source.rate_plan_id)
+             LEFT JOIN measures plan_measure ON plan_measure.unit = plan.unit
+                 WHERE COALESCE(party.date_from, terms.date_from, '-infinity')
+                       <= COALESCE(terms.date_until, party.date_until, 'infinity')
             ),
             whose AS (
-                SELECT raw.*, owner.id AS owner_id, source.kind, source_measure.measure,
-                       COALESCE(owner.partner_id, CASE WHEN raw.account IS NULL THEN raw.partner_id END) AS client_id,
-                       CASE WHEN raw.account IS NULL THEN raw.subscription_id ELSE owner.subscription_id END
-                           AS contract_id,
-                       owner.rate_plan_id AS owner_plan_id, source.rate_plan_id AS source_plan_id,
-                       party.rate_plan_id AS party_plan_id,
-                       (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE COALESCE(party.tz, %(zone)s))::date AS local_day
+                SELECT raw.*, owner.account_id AS owner_id, owner.partner_id AS client_id,
+                       owner.subscription_id AS contract_id, owner.kind, owner.plan_id, owner.revision, owner.size,
+                       owner.measures, owner.has_bands, owner.peak_from, owner.peak_until, owner.peak_weekend,
+                       (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE COALESCE(owner.tz, %(zone)s))::date AS local_day,
+                       CASE WHEN owner.has_bands THEN raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.plan_tz END
+                           AS plan_clock
                   FROM %(raw)s raw
-                  JOIN billing_usage_source source ON source.id = raw.source_id
-                  JOIN measures source_measure ON source_measure.unit = source.unit
              LEFT JOIN owners owner
-                    ON owner.source_id = raw.source_id AND owner.number = raw.account
+                    ON owner.source_id = raw.source_id
+                   AND owner.key = COALESCE(raw.account, raw.partner_id || '/' || COALESCE(raw.subscription_id, 0))
+                   AND owner.is_named = (raw.account IS NULL)
                    AND (owner.date_from IS NULL
                         OR owner.date_from <= (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.tz)::date)
                    AND (owner.date_until IS NULL
                         OR owner.date_until >= (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.tz)::date)
-             LEFT JOIN parties party
-                    ON party.id = COALESCE(owner.partner_id, CASE WHEN raw.account IS NULL THEN raw.partner_id END)
+                -- Each OFFSET 0 keeps what is worked out above it from being worked out again wherever it is used.
+                OFFSET 0
             ),
             planned AS (
-                SELECT whose.*, plan.id AS plan_id, plan.revision, plan.size, plan.measure = whose.measure AS measures,
-                       CASE WHEN NOT plan.has_bands THEN 'any'
-                            WHEN (plan.peak_weekend OR EXTRACT(isodow FROM clock.at) < 6)
-                             AND EXTRACT(epoch FROM clock.at::time) >= plan.peak_from * 3600
-                             AND EXTRACT(epoch FROM clock.at::time) < plan.peak_until * 3600 THEN 'peak'
+                SELECT whose.*,
+                       CASE WHEN plan_clock IS NULL THEN 'any'
+                            WHEN (peak_weekend OR EXTRACT(isodow FROM plan_clock) < 6)
+                             AND EXTRACT(epoch FROM plan_clock::time) >= peak_from * 3600
+                             AND EXTRACT(epoch FROM plan_clock::time) < peak_until * 3600 THEN 'peak'
                             ELSE 'off_peak' END AS band
                   FROM whose
-             LEFT JOIN terms
-                    ON terms.subscription_id = whose.contract_id
-                   AND terms.since <= whose.local_day AND whose.local_day < terms.until
-             LEFT JOIN plans plan
-                    ON whose.client_id IS NOT NULL
-                   AND plan.id = COALESCE(
-                        whose.owner_plan_id, terms.rate_plan_id, whose.party_plan_id, whose.source_plan_id)
-             LEFT JOIN LATERAL (
-                        SELECT CASE WHEN plan.has_bands
-                                    THEN whose.moment AT TIME ZONE 'UTC' AT TIME ZONE plan.tz END AS at
-                       ) clock ON TRUE
             ),
             matched AS (
                 SELECT planned.*, COALESCE(%(candidates)s) AS matched_id
                   FROM planned
                   %(lookups)s
+                OFFSET 0
             ),
             measured AS (
                 SELECT matched.*, rate.destination_id, rate.price_unit, rate.connection_fee,
@@ -129,6 +139,7 @@ class BillingUsage(models.Model):
                             ) END AS billable
                   FROM matched
              LEFT JOIN billing_rate rate ON rate.id = matched.matched_id
+                OFFSET 0
             ),
             priced AS (
                 SELECT measured.*,
@@ -138,6 +149,7 @@ class BillingUsage(models.Model):
                                 + (billable * COALESCE(price_unit, 0) + %(quotient)s) / size, 6
                             ) END AS price
                   FROM measured
+                OFFSET 0
             )
             SELECT %(columns)s,
                    owner_id, client_id, contract_id, local_day, plan_id,
@@ -152,9 +164,8 @@ class BillingUsage(models.Model):
             """,
             units=SQL(", ").join(SQL("(%s, %s, %s)", name, unit.measure, unit.size) for name, unit in UNITS.items()),
             raw=raw,
-            party_plan=partner._field_to_sql("party", "billing_rate_plan_id"),
+            client_plan=partner._field_to_sql("client", "billing_rate_plan_id"),
             client_tz=self._zone_sql("client", zone),
-            party_tz=self._zone_sql("party", zone),
             plan_tz=self._zone_sql("plan", zone),
             zone=zone,
             quotient=QUOTIENT,
@@ -265,6 +276,7 @@ class BillingUsage(models.Model):
             )
             if not self.env.cr.rowcount:
                 continue
+            records._expect_long_statement()
             self.env.cr.execute(
                 SQL(
                     """

@@ -17,7 +17,7 @@ class CopyText:
     def _written(rows):
         for row in rows:
             line = "\t".join([NOTHING if cell is None else str(cell) for cell in row])
-            if "\\" in line:
+            if line.count("\\") != row.count(None):
                 line = "\t".join([NOTHING if cell is None else str(cell).replace("\\", "\\\\") for cell in row])
             yield line
 

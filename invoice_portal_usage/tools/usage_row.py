@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytz
 
-from .numbers import NotANumber, digits
+from .numbers import MOST_DIGITS, NotANumber, digits
 from .units import UNITS
 
 LONGEST_TEXT = 200
@@ -24,6 +24,7 @@ EARLIEST = datetime(1990, 1, 1)
 # A clock may be ahead; a record of next week is a mistake.
 AHEAD = timedelta(days=1)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+COMMON_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?", re.ASCII)
 UNIT_WORDS = {
     "s": "second", "sec": "second", "secs": "second", "seconds": "second",
     "m": "minute", "min": "minute", "mins": "minute", "minutes": "minute",
@@ -80,23 +81,39 @@ class Reader:
 
     def row(self, raw: dict, line: int) -> Row:
         """:raises Unreadable: with the first reason found"""
-        if not isinstance(raw, dict):
-            raise Unreadable("record")
-        account = self._text(raw, "account")
-        client = self._text(raw, "client")
-        subscription = self._text(raw, "subscription")
+        try:
+            get = raw.get
+        except AttributeError:
+            raise Unreadable("record") from None
+        external_id, account, destination = get("id"), get("account"), get("destination")
+        # Nearly every record: three plain texts, told at once.
+        if not (
+            type(external_id) is type(account) is type(destination) is str
+            and (external_id + account + destination).isprintable()
+            and len(external_id) <= LONGEST_TEXT
+            and len(account) <= LONGEST_TEXT
+            and len(destination) <= LONGEST_TEXT
+        ):
+            external_id, account, destination = (
+                self._text(raw, what) or "" for what in ("id", "account", "destination")
+            )
+        external_id = external_id.strip() or self._missing("id")
+        account = account.strip()
+        client = self._text(raw, "client") if "client" in raw else None
+        subscription = self._text(raw, "subscription") if "subscription" in raw else None
         if not (account or client or subscription):
             raise Unreadable("nobody")
+        attributes = get("attributes")
         return Row(
             line,
-            self._text(raw, "id") or self._missing("id"),
+            external_id,
             self._place(account) if account else None,
             client,
             subscription,
-            self._moment(raw.get("moment")),
-            self._place(self._text(raw, "destination") or ""),
-            self._quantity_of(raw.get("quantity"), self._text(raw, "unit")),
-            self._attributes(raw.get("attributes")),
+            self._moment(get("moment")),
+            self._place(destination.strip()),
+            self._quantity_of(get("quantity"), self._text(raw, "unit") if "unit" in raw else None),
+            self._attributes(attributes) if attributes else None,
         )
 
     def place(self, text: str) -> str:
@@ -127,40 +144,52 @@ class Reader:
     def _place(self, text):
         if not self._is_phone:
             return text.lower()
-        if text[:1] == "+" and text.isascii() and text[1:].isdigit() and len(text) <= 16:
-            return text[1:]
-        if not text:
-            return ""
+        if text.isascii() and len(text) <= MOST_DIGITS:
+            if self._with_country and text.isdigit() and text[:2] != "00":
+                return text
+            if text[:1] == "+" and text[1:].isdigit():
+                return text[1:]
+            if not text:
+                return ""
         try:
             return digits(text, self._region, self._with_country)
         except NotANumber as error:
             raise Unreadable("number_" + str(error), text=text[:40]) from None
 
     def _moment(self, value):
-        if isinstance(value, datetime):
-            moment = value
-        else:
-            if not isinstance(value, str) or not value.strip():
-                raise Unreadable("missing", what="moment")
-            try:
-                moment = datetime.fromisoformat(value.strip())
-            except ValueError:
-                raise Unreadable("moment", text=value[:40]) from None
+        # What most write: seconds of UTC. Nothing to convert, so the text stays as it is.
+        text = None
+        if type(value) is str and COMMON_MOMENT.fullmatch(value):
+            if value[19:]:
+                text = value[:19]
+            elif self._is_utc:
+                text = value
         try:
-            if moment.tzinfo is not None:
+            moment = datetime.fromisoformat(text or (value if isinstance(value, datetime) else value.strip()))
+        except (AttributeError, TypeError, ValueError):
+            if not isinstance(value, datetime):
+                if not isinstance(value, str) or not value.strip():
+                    raise Unreadable("missing", what="moment") from None
+                raise Unreadable("moment", text=value[:40]) from None
+            moment, text = value, None
+        if moment.tzinfo is not None or not (text or self._is_utc):
+            text = None
+            try:
+                if moment.tzinfo is None:
+                    # In the hour that comes twice, the second one; in the one that is left out, as if it were not.
+                    moment = self._zone.localize(moment)
                 moment = moment.astimezone(UTC).replace(tzinfo=None)
-            elif not self._is_utc:
-                # In the hour that comes twice, the second one; in the one that is left out, as if it were not.
-                moment = self._zone.localize(moment).astimezone(UTC).replace(tzinfo=None)
-        except OverflowError:
-            raise Unreadable("moment", text=str(value)[:40]) from None
+            except OverflowError:
+                raise Unreadable("moment", text=str(value)[:40]) from None
         if moment > self._latest:
             raise Unreadable("future", text=str(value)[:40])
         if moment < EARLIEST:
             raise Unreadable("past", text=str(value)[:40])
-        return moment.isoformat(" ", "seconds")
+        return text or moment.isoformat(" ", "seconds")
 
     def _quantity_of(self, value, unit):
+        if type(value) is str and len(value) <= 40:
+            return self._quantity(value, unit)
         if isinstance(value, bool) or value is None or not isinstance(value, (str, int, float, Decimal)):
             raise Unreadable("missing", what="quantity")
         if isinstance(value, float) and not math.isfinite(value):
