@@ -13,5 +13,6 @@
         "security/billing_usage_rules.xml",
         "security/ir.model.access.csv",
         "views/billing_usage_menus.xml",
+        "views/billing_usage_source_views.xml",
     ],
 }

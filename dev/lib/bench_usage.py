@@ -259,8 +259,8 @@ def main():
         clock, cpu = (statistics.median(each[name] for each in rounds) for name in ("clock", "cpu"))
         print(
             f"{options.records:,} records, {options.clients:,} clients, {options.prefixes:,} prefixes:"
-            f" ratio {clock:.2f} by the clock, {cpu:.2f} by the processors (must: 3). Memory {before // 1024} MB before,"
-            f" {peak // 1024} MB at most."
+            f" ratio {clock:.2f} by the clock, {cpu:.2f} by the processors (must: 3)."
+            f" Memory {before // 1024} MB before, {peak // 1024} MB at most."
         )
         if options.json:
             options.json.write_text(
