@@ -11,8 +11,14 @@
     "data": [
         "security/billing_usage_groups.xml",
         "security/billing_usage_rules.xml",
+        "security/billing_usage_bill_rules.xml",
         "security/ir.model.access.csv",
+        "data/billing_usage_bill_cron.xml",
+        "wizards/billing_usage_release_views.xml",
         "views/billing_usage_menus.xml",
         "views/billing_usage_source_views.xml",
+        "views/billing_usage_bill_views.xml",
+        "views/billing_charge_bill_views.xml",
+        "views/account_move_hold_views.xml",
     ],
 }
