@@ -278,7 +278,7 @@ class BillingUsageBill(models.Model):
             SQL(
                 """
                 SELECT partner_id, rate_plan_id, COALESCE(subscription_id, 0), period_start, MAX(part),
-                       SUM(amount)::text, SUM(COALESCE(minimum_amount, 0))::text, BOOL_OR(COALESCE(is_over, FALSE))
+                       SUM(COALESCE(amount, 0))::text, SUM(COALESCE(minimum_amount, 0))::text, BOOL_OR(COALESCE(is_over, FALSE))
                   FROM billing_usage_bill
                  WHERE partner_id IN %s AND company_id = %s
               GROUP BY 1, 2, 3, 4
