@@ -2,7 +2,7 @@ from typing import NamedTuple
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import SQL, format_date, format_datetime
+from odoo.tools import format_datetime
 from odoo.tools.misc import formatLang
 
 from odoo.addons.invoice_portal.tools.grant import granted, is_granted

@@ -41,9 +41,7 @@ class BillingRunClient(models.Model):
                     client._hold_for_usage(self.env["account.move"]._billing_usage_gaps_in_words(gaps))
 
     def _hold_for_usage(self, reason):
-        self.write(
-            {"state": "held", "usage_held": True, "reason": self.env._("Usage is missing:") + f"\n{reason}"}
-        )
+        self.write({"state": "held", "usage_held": True, "reason": self.env._("Usage is missing:") + f"\n{reason}"})
 
     def _usage_holds(self):
         """`{client: reason}` of those of these that still wait for usage."""

@@ -46,9 +46,8 @@ class Spent(NamedTuple):
     asked: Decimal
     stands: Decimal
 
-    def missing(self, terms, step):
+    def missing(self, owed):
         """To the minimum, or what was made up for and is not missing any more: never more than what stands of that."""
-        owed = rounded(Fraction(exact(terms.minimum)) * terms.share, step)
         return max(max(owed - self.amount, Decimal(0)) - self.asked, min(-self.stands, Decimal(0)))
 
 
@@ -169,9 +168,7 @@ class BillingUsageBill(models.Model):
             if key not in numbers:
                 numbers[key] = len(planned.scopes) + 1
                 share = of.share if of else Fraction(1)
-                planned.scopes.append(
-                    Scope(numbers[key], *key, last, share.numerator, share.denominator, sizes[plan])
-                )
+                planned.scopes.append(Scope(numbers[key], *key, last, share.numerator, share.denominator, sizes[plan]))
                 planned.terms[numbers[key]] = of
             return numbers[key]
 
@@ -247,8 +244,8 @@ class BillingUsageBill(models.Model):
         share = Fraction(1)
         if lead and lead.proration == "day":
             share = Fraction((period.last - period.first).days + 1, (period.whole_last - period.whole_first).days + 1)
-        owes = lead and not lead.paused and (
-            not package.usage_minimum_from or package.usage_minimum_from <= period.last
+        owes = (
+            lead and not lead.paused and (not package.usage_minimum_from or package.usage_minimum_from <= period.last)
         )
         return Terms(period.first, period.last, share, package, package.usage_minimum if owes else 0)
 
@@ -352,9 +349,7 @@ class BillingUsageBill(models.Model):
         ids = [
             id_
             for (id_,) in self.env.execute_query(
-                SQL(
-                    "SELECT nextval('billing_usage_bill_id_seq')::int FROM generate_series(1, %s)", len(planned.scopes)
-                )
+                SQL("SELECT nextval('billing_usage_bill_id_seq')::int FROM generate_series(1, %s)", len(planned.scopes))
             )
         ]
         numbers = {scope.number: id_ for scope, id_ in zip(planned.scopes, ids, strict=True)}
@@ -506,8 +501,9 @@ class BillingUsageBill(models.Model):
         due = [
             (scope, of)
             for scope in planned.scopes
-            if (of := planned.terms[scope.number]) and of.minimum and of.last < until
-            and of.package.rate_plan_id.id == scope.plan
+            if (of := planned.terms[scope.number])
+            and of.last < until
+            and (planned.known_of(scope).minimum or of.minimum and of.package.rate_plan_id.id == scope.plan)
         ]
         if not due:
             return self.browse()
@@ -519,14 +515,21 @@ class BillingUsageBill(models.Model):
         missing, bare = {}, []
         for scope, of in due:
             currency = self.env["billing.rate.plan"].browse(scope.plan).currency_id
-            of_period = spent.get((scope.partner, scope.subscription, scope.first, currency.id)) or Spent(*[Decimal(0)] * 3)
-            amount = of_period.missing(of, self._step_of(currency))
-            if planned.is_settled(scope):
-                # What was billed does not change with the package: more is not asked for afterwards.
-                amount = min(amount, Decimal(0))
+            of_period = spent.get((scope.partner, scope.subscription, scope.first, currency.id)) or Spent(
+                *[Decimal(0)] * 3
+            )
+            bill = by_key.get((scope.partner, scope.plan, scope.subscription, scope.first)) or self.browse()
+            if not planned.is_settled(scope):
+                owed = rounded(Fraction(exact(of.minimum)) * of.share, self._step_of(currency))
+            elif of_period.asked:
+                # What was agreed then, whatever the package says by now.
+                owed = of_period.asked + of_period.amount - bill._came_to()
+            else:
+                continue
+            amount = of_period.missing(owed)
             if not amount:
                 continue
-            if bill := by_key.get((scope.partner, scope.plan, scope.subscription, scope.first)):
+            if bill:
                 missing[bill.id] = amount
             elif amount > 0:
                 bare.append(
@@ -550,6 +553,11 @@ class BillingUsageBill(models.Model):
         made = self.sudo().create(bare).with_env(self.env)
         made.flush_recordset()
         return self.browse(missing) + made
+
+    def _came_to(self):
+        """Of a bill just made, and nothing of one that was not."""
+        volume = self.charge_ids.filtered(lambda charge: charge.usage_group.startswith("volume-"))
+        return sum(map(exact, [*self.mapped("amount"), *volume.mapped("usage_amount")]), Decimal(0))
 
     @api.model
     def _spent(self, company, due):

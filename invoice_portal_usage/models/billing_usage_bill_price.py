@@ -77,7 +77,10 @@ class BillingUsageBill(models.Model):
             SQL("span AS MATERIALIZED %s", self._span_rows(spans)),
             SQL("allowance AS MATERIALIZED %s", self._grant_rows(grants)),
             SQL("open_0 AS (%s)", self._open_records_sql(company, {span.partner for span in spans}, until)),
-            *(SQL("%s AS (%s)", SQL.identifier(f"open_{rank}"), self._covered_sql(rank)) for rank in range(1, ranks + 1)),
+            *(
+                SQL("%s AS (%s)", SQL.identifier(f"open_{rank}"), self._covered_sql(rank))
+                for rank in range(1, ranks + 1)
+            ),
             # Read twice, from here on.
             SQL("uncovered AS MATERIALIZED (SELECT * FROM %s)", SQL.identifier(f"open_{ranks}")),
         ]

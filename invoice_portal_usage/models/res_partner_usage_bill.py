@@ -29,9 +29,7 @@ class ResPartner(models.Model):
         """Draft what came late, client by client, in the companies that want it on drafts of its own."""
         commit = self.env["ir.cron"]._commit_progress
         companies = self.env["res.company"].search([("billing_usage_late", "=", "correction")])
-        waiting = [
-            (company, client) for company in companies for client in self._billing_usage_late_clients(company)
-        ]
+        waiting = [(company, client) for company in companies for client in self._billing_usage_late_clients(company)]
         commit(remaining=len(waiting))
         for company, client in waiting:
             # Who is being billed by somebody else now is left for the next time.

@@ -1,1 +1,1 @@
-from . import test_bill, test_ingest, test_rating
+from . import test_bill, test_hold, test_ingest, test_rating

@@ -32,8 +32,10 @@ class BillCommon(UsageCommon):
             UNITS[plan.unit].size
         )
         cls.number += 1
-        moment = day if isinstance(day, datetime) else datetime.fromisoformat(f"{day}T12:00:00") + timedelta(
-            seconds=cls.number
+        moment = (
+            day
+            if isinstance(day, datetime)
+            else datetime.fromisoformat(f"{day}T12:00:00") + timedelta(seconds=cls.number)
         )
         listed = rounded(amount, MICRO) if billed else Decimal(0)
         values = {
@@ -67,11 +69,18 @@ class BillCommon(UsageCommon):
 
     @classmethod
     def _unrated(cls, day, reason="rate", **values):
-        return cls._used(day, 1, unrated_reason=reason, rate_id=None, destination_id=None, list_amount=0, amount=0, **values)
+        return cls._used(
+            day, 1, unrated_reason=reason, rate_id=None, destination_id=None, list_amount=0, amount=0, **values
+        )
 
     @classmethod
     def _bill(cls, until, clients=None):
         return (clients or cls.client)._billing_usage_make_bills(cls.company, cls._date(until))
+
+    def _late_job(self):
+        with self.enter_registry_test_mode():
+            self.env.ref("invoice_portal_usage.ir_cron_usage_late").sudo().method_direct_trigger()
+        self.env.invalidate_all()
 
     @classmethod
     def _subscribe(cls, package=None, start="2026-01-01", client=None, **values):

@@ -185,8 +185,10 @@ class TestBill(BillCommon):
             self.env.invalidate_all()
             before = self.env.cr.sql_log_count
             with patch.object(type(self.env["billing.usage.bill"]), "_create_charges", lambda bills, asked: asked):
-                bills = self.env["res.partner"].union(*clients)._billing_usage_make_bills(
-                    self.company, self._date("2026-04-01")
+                bills = (
+                    self.env["res.partner"]
+                    .union(*clients)
+                    ._billing_usage_make_bills(self.company, self._date("2026-04-01"))
                 )
             self.assertEqual(len(bills), len(clients))
             return self.env.cr.sql_log_count - before
@@ -474,9 +476,7 @@ class TestBillLate(BillCommon):
         self.assertEqual([(bill.late, bill.part) for bill in bills], [(True, 2), (False, 1)])
         rows = self._rows([late, on_time])
         self.assertEqual((rows[late][2], rows[on_time][2]), (True, False))
-        self.assertEqual(
-            bills[0].charge_ids.name, "Germany: 1 record, 10 minutes\n03/30/2026\nlate: March 2026"
-        )
+        self.assertEqual(bills[0].charge_ids.name, "Germany: 1 record, 10 minutes\n03/30/2026\nlate: March 2026")
         self.assertEqual(first.amount, 0.6, "what was billed stays")
 
     def test_on_a_draft_of_its_own(self):
@@ -487,20 +487,20 @@ class TestBillLate(BillCommon):
         self._used("2026-03-30", 10)
         self._used("2026-04-02", 10)
         self.assertEqual(self._bill("2026-05-01").period_start, self._date("2026-04-01"), "late is left to the job")
-        self.env["res.partner"].sudo()._billing_usage_correct_late()
+        self._late_job()
         late = self.env["billing.usage.bill"].search([("late", "=", True)])
         self.assertEqual((late.partner_id, late.amount), (self.client, 0.6))
         draft = late.charge_ids.invoice_id
         self.assertEqual((draft.state, draft.amount_untaxed, len(draft.invoice_line_ids)), ("draft", 0.6, 1))
         self.assertIn("late: March 2026", draft.invoice_line_ids.name)
-        self.env["res.partner"].sudo()._billing_usage_correct_late()
+        self._late_job()
         self.assertEqual(self.env["billing.usage.bill"].search([("late", "=", True)]), late)
 
     def test_the_job_does_nothing_where_late_goes_on_the_next_invoice(self):
         self._used("2026-03-02", 10)
         self._bill("2026-04-01")
         self._used("2026-03-30", 10)
-        self.env["res.partner"].sudo()._billing_usage_correct_late()
+        self._late_job()
         self.assertFalse(self.env["billing.usage.bill"].search([("late", "=", True)]))
 
     def test_a_client_on_hold_gets_no_draft(self):
@@ -509,6 +509,6 @@ class TestBillLate(BillCommon):
         self._bill("2026-04-01")
         self._used("2026-03-30", 10)
         self.client.write({"billing_blocked": True, "billing_blocked_reason": "Dispute"})
-        self.env["res.partner"].sudo()._billing_usage_correct_late()
+        self._late_job()
         late = self.env["billing.usage.bill"].search([("late", "=", True)])
         self.assertEqual(late.charge_ids.state, "open", "it is on the next invoice")
