@@ -278,12 +278,12 @@ class BillingUsageBill(models.Model):
 
     def _those_that_can_be_taken_back(self):
         """Without those that are on an invoice, and without what came before them in the same period."""
-        taken = self
-        while left := taken.filtered(lambda bill: not bill._why_not_taken_back(taken)):
-            if left == taken:
-                break
-            taken = left
-        return left
+        taken, before = self, None
+        while taken != before:
+            before = taken
+            stays = {bill for bill in taken if bill._why_not_taken_back(taken)}
+            taken = taken.filtered(lambda bill, stays=stays: bill not in stays)
+        return taken
 
     def _take_back(self):
         """Elevated, as nobody writes bills and records but these methods; whether it may be, is asked before."""

@@ -275,7 +275,8 @@ class BillingUsageBill(models.Model):
             SQL(
                 """
                 SELECT partner_id, rate_plan_id, COALESCE(subscription_id, 0), period_start, MAX(part),
-                       SUM(COALESCE(amount, 0))::text, SUM(COALESCE(minimum_amount, 0))::text, BOOL_OR(COALESCE(is_over, FALSE))
+                       SUM(COALESCE(amount, 0))::text, SUM(COALESCE(minimum_amount, 0))::text,
+                       BOOL_OR(COALESCE(is_over, FALSE))
                   FROM billing_usage_bill
                  WHERE partner_id IN %s AND company_id = %s
               GROUP BY 1, 2, 3, 4
@@ -515,9 +516,8 @@ class BillingUsageBill(models.Model):
         missing, bare = {}, []
         for scope, of in due:
             currency = self.env["billing.rate.plan"].browse(scope.plan).currency_id
-            of_period = spent.get((scope.partner, scope.subscription, scope.first, currency.id)) or Spent(
-                *[Decimal(0)] * 3
-            )
+            key = scope.partner, scope.subscription, scope.first, currency.id
+            of_period = spent.get(key) or Spent(Decimal(0), Decimal(0), Decimal(0))
             bill = by_key.get((scope.partner, scope.plan, scope.subscription, scope.first)) or self.browse()
             if not planned.is_settled(scope):
                 owed = rounded(Fraction(exact(of.minimum)) * of.share, self._step_of(currency))
