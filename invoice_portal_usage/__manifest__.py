@@ -21,4 +21,5 @@
         "views/billing_charge_bill_views.xml",
         "views/account_move_hold_views.xml",
     ],
+    "demo": ["demo/billing_usage_demo.xml"],
 }
