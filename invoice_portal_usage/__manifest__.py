@@ -22,4 +22,12 @@
         "views/account_move_hold_views.xml",
     ],
     "demo": ["demo/billing_usage_demo.xml"],
+        "security/billing_usage_import_rules.xml",
+        "data/billing_usage_import_cron.xml",
+        "wizards/billing_usage_upload_views.xml",
+        "views/billing_usage_import_views.xml",
+    "assets": {
+        "web.assets_backend": ["invoice_portal_usage/static/src/usage_import_state/**/*"],
+        "web.assets_tests": ["invoice_portal_usage/static/tests/tours/**/*"],
+    },
 }

@@ -16,6 +16,8 @@ from . import (
     billing_usage_bill_package,
     billing_usage_bill_price,
     billing_usage_import,
+    billing_usage_import_mapping,
+    billing_usage_import_read,
     billing_usage_ingest,
     billing_usage_limit,
     billing_usage_rating,

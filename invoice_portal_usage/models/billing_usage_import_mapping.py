@@ -8,7 +8,7 @@ from odoo.tools import SQL
 
 from ..tools import usage_file
 from ..tools.units import UNITS
-from ..tools.usage_file import Layout, Refused, RowMaker, Told, Unfit
+from ..tools.usage_file import Layout, Refused, RowMaker, Told
 from ..tools.usage_row import Unreadable
 from .billing_usage_source import UNIT_NAMES
 
@@ -103,7 +103,7 @@ class BillingUsageImport(models.Model):
                 "res_model": self._name,
                 "res_id": batch.id,
                 # Neither shown as a page, nor searched for words, whatever its name says.
-                "mimetype": "application/octet-stream",
+                "mimetype": "application/csv",
             }
         )
         batch._guess_columns()
@@ -174,9 +174,7 @@ class BillingUsageImport(models.Model):
         rows = [row for row in rows if not row.problem]
         width = len(headings) or max((len(row.cells) for row in rows), default=0)
         headings += [""] * (width - len(headings))
-        roles = self._known_roles(known, headings) or usage_file.guess_roles(
-            headings, [row.cells for row in rows[:20]]
-        )
+        roles = self._known_roles(known, headings) or usage_file.guess_roles(headings, [row.cells for row in rows[:20]])
         samples = {
             role: [usage_file.clean(row.cells[place]) for row in rows if place < len(row.cells)]
             for place, role in enumerate(roles)
@@ -305,7 +303,9 @@ class BillingUsageImport(models.Model):
         if twice := next((role for role in roles if roles.count(role) > 1), None):
             return self.env._("Two columns are chosen as “%s”. Choose one.", names[twice])
         if not {"account", "client", "subscription"} & set(roles):
-            return self.env._("Choose the column that says whose usage it is: number or account, client, or subscription.")
+            return self.env._(
+                "Choose the column that says whose usage it is: number or account, client, or subscription."
+            )
         if not {"moment", "date"} & set(roles):
             return self.env._("Choose the column that says when it was.")
         unit = self.unit or self.source_id.unit
@@ -362,11 +362,15 @@ class BillingUsageImport(models.Model):
         decimal, sure = usage_file.guess_decimal(cells("quantity"), self.delimiter)
         if decimal and not sure:
             doubts.append(
-                self.env._("A thousand or a decimal? Quantities such as 1,234 can be read either way: check them below.")
+                self.env._(
+                    "A thousand or a decimal? Quantities such as 1,234 can be read either way: check them below."
+                )
             )
         if self.column_ids and "id" not in self.column_ids.mapped("role"):
             doubts.append(
-                self.env._("No column is the ID: a row is then known by all that stands in it, and equal rows are rejected.")
+                self.env._(
+                    "No column is the ID: a row is then known by all that stands in it, and equal rows are rejected."
+                )
             )
         return "\n".join(doubts)
 
@@ -379,7 +383,7 @@ class BillingUsageImport(models.Model):
             try:
                 if line.problem:
                     raise line.problem
-                row = reader.read(maker.raw(line.cells), line.number)
+                row = reader.row(maker.raw(line.cells), line.number)
             except (Told, Unreadable) as error:
                 entry["reason"] = self._in_words(error)
             else:
@@ -411,7 +415,8 @@ class BillingUsageImport(models.Model):
                 partner = (client or contract.partner_id).id or None
                 values.append(
                     SQL(
-                        "(%s::int, %s::int, %s::text, %s::text, %s::int, %s::int, %s::timestamp, %s::text, %s::numeric)",
+                        "(%s::int, %s::int, %s::text, %s::text, %s::int, %s::int,"
+                        " %s::timestamp, %s::text, %s::numeric)",
                         row.line,
                         self.source_id.id,
                         row.external_id,
@@ -501,23 +506,24 @@ class BillingUsageImport(models.Model):
         }
         orders = dict(self._fields["dates"]._description_selection(self.env))
         signs = dict(self._fields["decimal"]._description_selection(self.env))
-        values = dict(error.values)
+        values = dict(error.values, order=orders.get(error.values.get("order")))
+        values["sign"] = signs.get(values.get("decimal"))
         words = {
             "empty": self.env._("This file is empty."),
             "kind": kinds.get(values.get("kind"), ""),
             "gone": self.env._("The file is no longer there. Upload it again."),
             "changed": self.env._("The file is no longer the one that was checked. Upload it again."),
             "rejects": self.env._(
-                "%(count)s rows were rejected, so the file is read no further: see the reasons, and whether the columns "
-                "are chosen rightly."
+                "%(count)s rows were rejected, so the file is read no further: see the reasons, and whether the "
+                "columns are chosen rightly."
             ),
             "long": self.env._("This line is too long to be a row of usage."),
             "zero": self.env._("This line has bytes that no text has (NUL)."),
             "quote": self.env._("A quotation mark (%(quote)s) is not closed, or stands in the middle of a cell."),
             "columns": self.env._("%(count)s cells are more than any row of usage has (%(limit)s)."),
             "more": self.env._(
-                "This row has %(count)s cells, and the file has %(width)s columns. Is the sign that divides the columns "
-                "part of a cell?"
+                "This row has %(count)s cells, and the file has %(width)s columns. Is the sign that divides the "
+                "columns part of a cell?"
             ),
             "fewer": self.env._("This row has %(count)s cells, and the file has %(width)s columns."),
             "letters": self.env._("“%(value)s” has letters that cannot be read: they are written in another way."),
@@ -526,28 +532,17 @@ class BillingUsageImport(models.Model):
             ),
             "no_moment": self.env._("It does not say when it was."),
             "no_quantity": self.env._("It does not say how much it was."),
-            "moment": self.env._(
-                "“%(value)s” is not a moment as chosen (%(order)s).",
-                value=values.get("value"),
-                order=orders.get(values.get("order"), ""),
-            ),
-            "number": self.env._(
-                "“%(value)s” is not a number as chosen (%(sign)s).",
-                value=values.get("value"),
-                sign=signs.get(values.get("decimal"), ""),
-            ),
+            "moment": self.env._("“%(value)s” is not a moment as chosen (%(order)s)."),
+            "number": self.env._("“%(value)s” is not a number as chosen (%(sign)s)."),
             "duration": self.env._("“%(value)s” is not a duration, as 1:02:03 is."),
             "unit": self.env._("“%(value)s” is not a unit that is known here."),
             "twice": self.env._(
-                "An equal row stands above in this file. Without a column with an ID, nobody can tell whether it is the "
-                "same use twice. Give them IDs, or leave this row out."
+                "An equal row stands above in this file. Without a column with an ID, nobody can tell whether it is "
+                "the same use twice. Give them IDs, or leave this row out."
             ),
             "unexpected": self.env._("It could not be taken in: %(error)s"),
         }
-        text = words[error.code]
-        for name, value in values.items():
-            text = text.replace(f"%({name})s", str(value))
-        return text
+        return words[error.code] % values
 
 
 class BillingUsageImportColumn(models.Model):

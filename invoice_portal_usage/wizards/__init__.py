@@ -1,1 +1,2 @@
 from . import billing_usage_release
+from . import billing_usage_upload
