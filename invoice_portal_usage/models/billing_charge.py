@@ -131,7 +131,7 @@ class BillingCharge(models.Model):
         bill = self.usage_bill_id.sudo().with_env(self.env(su=True))
         facts = [
             (self.env._("Rate plan"), bill.rate_plan_id.name),
-            (self.env._("Subscription"), bill.subscription_id.package_id._label(self.env.lang).partition("\n")[0]),
+            (self.env._("Subscription"), bill.subscription_id and bill._subscription_label()),
             (self.env._("Period"), bill._period_label()),
             (self.env._("Late"), bill.late and self.env._("It came when its period was billed already.")),
         ]

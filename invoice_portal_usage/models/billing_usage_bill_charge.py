@@ -85,8 +85,7 @@ class BillingUsageBill(models.Model):
         return first, self.period_end if self.is_over and not self.late else self.day_until
 
     def _prepare_minimum_charge(self):
-        package = self.subscription_id._phase_on(self.period_start).package_id
-        name = self._reference_label(package._label(self.env.lang).partition("\n")[0])
+        name = self._subscription_label()
         if self.minimum_amount > 0:
             label = self.env._("%s: up to the minimum spend for usage", name)
         else:
@@ -159,6 +158,11 @@ class BillingUsageBill(models.Model):
     def _reference_label(self, label):
         """A client with several subscriptions tells them apart by their references."""
         return ", ".join(filter(None, (label, self.subscription_id.reference)))
+
+    def _subscription_label(self):
+        """By the package in force when the period began."""
+        package = self.subscription_id._phase_on(self.period_start).package_id
+        return self._reference_label(package._label(self.env.lang).partition("\n")[0])
 
     # -- volume tiers -------------------------------------------------------------------------------------------------
 

@@ -176,6 +176,18 @@ class TestBill(BillCommon):
         self.assertEqual(len(asked), 1)
         self.assertIn(("partner_id", "in", self.client.ids), asked[0])
 
+    def test_from_the_call_to_the_bill(self):
+        """Handed in, rated again when the plan changes, billed; and what is billed does not change with the plan."""
+        self._hand_in({"quantity": 61}, {"destination": "+491511234567"})
+        rate = self.rates[self.landline]
+        rate.price_unit = 0.5
+        self.plan._touch()
+        bill = self._bill("2026-04-01")
+        self.assertEqual((bill.amount, bill.record_count), (1.12, 2))
+        self.plan._touch()
+        self.env["billing.usage"]._rate_again()
+        self.assertEqual(self.env["billing.usage"].search([("bill_id", "=", bill.id)]).mapped("amount"), [0.12, 1])
+
     def test_queries_do_not_grow_with_clients_or_records(self):
         def queries(clients, records):
             for client in clients:

@@ -137,6 +137,26 @@ class TestUsageCharge(BillCommon):
         self.assertNotIn("Included", facts)
         self.assertNotIn("Late", facts)
 
+    def test_what_is_made_up_for_explains_itself(self):
+        """To the client, too, who reads neither plans nor bills."""
+        subscription = self._subscribe(
+            self._new_usage_package(allowances=[(5, None)], usage_minimum=20), "2026-03-01", reference="4711"
+        )
+        self._used("2026-03-05", 10, subscription=subscription)
+        bill = self._bill("2026-04-01")
+        usage, minimum = bill.charge_ids.sorted("id")
+        portal = self._new_portal_user(self.client, "paul")
+        facts = dict(usage.sudo().with_user(portal).sudo()._explain())
+        self.assertEqual((facts["Included"], facts["Subscription"]), ("5 minutes", "Talk, 4711"))
+        facts = dict(minimum._explain())
+        self.assertIn("0.30", facts["Usage in the period"])
+        self.assertIn("19.70", facts["Up to the minimum"])
+        self._tiers(self.mobile, "volume", (0, 0.1), (10, 0.05))
+        for day in ("2026-05-01", "2026-05-02"):
+            self._used(day, 10, self.mobile)
+            volume = self._bill(self.env["billing.charge"]._fields["date"].to_date(day).replace(day=20 + int(day[-1])))
+        self.assertIn("another tier", dict(volume.charge_ids.sorted("id")[-1]._explain())["Why"])
+
     def test_its_records(self):
         action = self.charge.action_usage()
         self.assertEqual(self.env["billing.usage"].search(action["domain"]).ids, [self.record])
@@ -342,6 +362,7 @@ class TestBillTogether(TransactionCase):
                 ("DELETE FROM product_product WHERE id = %s", "product_product"),
                 ("DELETE FROM product_template WHERE id = %s", "product_template"),
                 ("DELETE FROM mail_message WHERE model = 'res.partner' AND res_id = %s", "res_partner"),
+                ("DELETE FROM mail_message WHERE model = 'billing.rate.plan' AND res_id = %s", "billing_rate_plan"),
                 ("DELETE FROM res_partner WHERE id = %s", "res_partner"),
             ):
                 cr.execute(query, [made[record]])
