@@ -206,8 +206,8 @@ class BillingUsage(models.Model):
             SQL(" ").join(SQL("WHEN %s THEN %s::numeric", name, str(unit.size)) for name, unit in UNITS.items()),
         )
         paid = SQL("(%s - COALESCE(%s, 0))", of("billed_quantity"), of("allowance_quantity"))
-        price, amount = of("price_unit", "csv_rate"), of("amount")
-        fee = SQL("CASE WHEN %s > 0 THEN %s ELSE 0 END", paid, of("connection_fee", "csv_rate"))
+        price, amount = SQL("COALESCE(%s, 0)", of("price_unit", "csv_rate")), of("amount")
+        fee = SQL("CASE WHEN %s > 0 THEN COALESCE(%s, 0) ELSE 0 END", paid, of("connection_fee", "csv_rate"))
         units = dict(self.env["billing.rate.plan"]._fields["unit"]._description_selection(self.env))
         measures = {name: units[self._base_unit(name)] for name in UNITS}
 
@@ -232,7 +232,7 @@ class BillingUsage(models.Model):
             "unit": word(of("unit", "csv_plan"), units),
             "included": number(SQL("COALESCE(%s, 0) / %s", of("allowance_quantity"), size)),
             "price": SQL(
-                "CASE WHEN NOT %(paid)s > 0 OR round(%(fee)s + %(paid)s * %(price)s / %(size)s, 6) = %(amount)s"
+                "CASE WHEN %(amount)s IS NULL THEN NULL WHEN NOT %(paid)s > 0 OR round(%(fee)s + %(paid)s * %(price)s / %(size)s, 6) = %(amount)s"
                 " THEN %(shown)s ELSE %(average)s END",
                 paid=paid,
                 fee=fee,
@@ -242,7 +242,7 @@ class BillingUsage(models.Model):
                 shown=number(price, 8),
                 average=number(SQL("(%s - %s) * %s / NULLIF(%s, 0)", amount, fee, size, paid), 8),
             ),
-            "fee": number(fee, 8),
+            "fee": SQL("CASE WHEN %s IS NOT NULL THEN %s END", amount, number(fee, 8)),
             "amount": number(amount),
             "currency": of("name", "csv_currency"),
             "late": SQL("CASE WHEN %s THEN %s END", of("late"), inert(self.env._("Late"))),
@@ -387,7 +387,7 @@ class BillingCharge(models.Model):
         if asked != billed:
             rest.append((text("Changed by hand"), billed - asked))
         return parts + [
-            ("row", {"group": words, "amount": f"{amount.normalize():f}", "currency": currency.name}, item)
+            ("row", {"group": words, "amount": Decimal(f"{amount.normalize():f}"), "currency": currency.name}, item)
             for words, amount in rest
         ]
 

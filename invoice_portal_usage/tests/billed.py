@@ -1,3 +1,4 @@
+import math
 from decimal import ROUND_HALF_UP, Decimal
 
 from odoo import fields
@@ -28,7 +29,7 @@ class BilledCommon(UsageCommon):
         minimum, step = Decimal(str(rate.minimum)), Decimal(str(rate.step))
         used = Decimal(str(quantity))
         beyond = max(used - minimum, Decimal(0))
-        billed = minimum + (-(-beyond // step) * step if step else beyond) if used else Decimal(0)
+        billed = minimum + (math.ceil(beyond / step) * step if step else beyond) if used else Decimal(0)
         amount = (
             Decimal(str(rate.connection_fee)) + billed * Decimal(str(rate.price_unit)) / 60 if used else Decimal(0)
         ).quantize(SIX, ROUND_HALF_UP)

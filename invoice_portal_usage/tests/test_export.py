@@ -336,7 +336,7 @@ class TestSummary(ExportCommon):
         action = self.client.action_billing_usage_choose()
         wizard = self.env["billing.usage.download"].browse(action["res_id"])
         wizard.write({"span": "weekly", "date": "2026-03-12"})
-        self.assertIn("03/09/2026", wizard.days)
+        self.assertIn("03/08/2026 – 03/14/2026", wizard.days)
         url = wizard.action_download()["url"]
         self.assertIn(f"/billing/usage/{self.client.id}/weekly.csv?company={self.company.id}", url)
         self.assertIn("date=2026-03-12", url)
