@@ -1,6 +1,6 @@
 from odoo import fields, http
 from odoo.exceptions import AccessError, MissingError
-from odoo.http import Response, Stream, content_disposition, request
+from odoo.http import Response, content_disposition, request
 
 from odoo.addons.invoice_portal.tools.spreadsheet import csv_file
 from odoo.addons.portal.controllers.portal import CustomerPortal
@@ -49,7 +49,7 @@ class BillingUsageCsv(CustomerPortal):
     @http.route(
         "/billing/usage/<int:partner_id>/<string:span>.csv", type="http", auth="user", methods=["GET"], readonly=True
     )
-    def billing_usage_csv(self, partner_id, span, date=None, what="usage", company=None, **kwargs):
+    def billing_client_usage_csv(self, partner_id, span, date=None, what="usage", company=None, **kwargs):
         """A client's records, or invoice lines, of the day, week or month that holds `date`; today's, where it is
         not named."""
         request.env["account.move"]._billing_check_staff()
@@ -94,6 +94,5 @@ class BillingUsageCsv(CustomerPortal):
         attachment = invoice._billing_usage_csv_sudo()
         if not attachment:
             raise request.not_found()
-        return Stream.from_attachment(attachment).get_response(
-            as_attachment=True, content_security_policy="default-src 'none'"
-        )
+        stream = request.env["ir.binary"].sudo()._get_stream_from(attachment)
+        return stream.get_response(as_attachment=True, content_security_policy="default-src 'none'")

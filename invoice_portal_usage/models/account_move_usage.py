@@ -112,8 +112,23 @@ class AccountMove(models.Model):
         for line in self._billing_usage_lines():
             billed = line.quantity * line.price_unit * (1 - line.discount / 100)
             parts += line.billing_charge_id._usage_csv_parts(line._billing_usage_item(), billed)
+        parts += self._billing_usage_without_charge()
         usage = self.env["billing.usage"].with_company(self.company_id)
         return usage._csv_open(parts, client=self.commercial_partner_id, with_item=True)
+
+    def _billing_usage_without_charge(self):
+        """What was used and costs nothing has no line, and is in the file all the same: of each bill once, where its
+        first charge is."""
+        parts, usage = [], self.env["billing.usage"]
+        for bill in self._billing_usage_charges().usage_bill_id:
+            charges = bill.charge_ids.sorted("id")
+            domain = Domain("bill_id", "=", bill.id)
+            for charge in charges.filtered(lambda charge: not charge._is_usage_without_records()):
+                domain &= ~Domain(charge._usage_domain())
+            if charges[0] in self._billing_usage_charges() and usage._csv_sum(domain)[1]:
+                speaking = self.with_context(lang=self.commercial_partner_id.lang or self.env.lang)
+                parts.append(("rows", domain, speaking.env._("Free of charge")))
+        return parts
 
     def _billing_usage_file_name(self, kind):
         self.ensure_one()
@@ -252,7 +267,7 @@ class BillingCharge(models.Model):
     _inherit = "billing.charge"
 
     def _usage_totals(self):
-        """`{charge: {"count", "quantity"}}` of what is behind these charges, from what stays when records are put away."""
+        """`{charge: {"count", "quantity"}}` of what is behind these charges, also when records were put away."""
         totals = dict.fromkeys(self, {"count": 0, "quantity": 0.0})
         for bill, charges in self.grouped("usage_bill_id").items():
             groups = {row["group"]: row for row in bill.sudo()._regroup(bill.sudo().grouping)} if bill else {}

@@ -63,7 +63,7 @@ class BillingUsage(models.Model):
     def _csv_file(self, domain, client=None, extra=False):
         """The records of `domain` that the user may read, as an open file; the oldest first.
 
-        :param client: in whose words and zone; the user's, unless told otherwise
+        :param client: in whose words and zone; those of the user, or of the client whose user it is
         :param extra: with the columns of an archive
         """
         return self._csv_open([("rows", domain, None)], client=client, extra=extra)
@@ -75,7 +75,11 @@ class BillingUsage(models.Model):
         :param parts: `("rows", domain, item)`, `("row", {column: value}, item)` or `("archive", bill, (first, last))`
         :param with_item: the first column names the item of the invoice that the rows belong to
         """
-        speaking = self.with_context(lang=(client and client.lang) or self.env.lang)
+        if not client and self.env.user.share:
+            client = self.env.user.partner_id.commercial_partner_id
+            speaking = self
+        else:
+            speaking = self.with_context(lang=(client and client.lang) or self.env.lang)
         file = tempfile.TemporaryFile()  # noqa: SIM115 - it is the caller's, and gone when closed
         file.write(BOM_UTF8)
         names = CLIENT_COLUMNS + (ARCHIVE_COLUMNS if extra else ())
@@ -95,9 +99,7 @@ class BillingUsage(models.Model):
 
     def _csv_write(self, file, cells):
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(
-            inert(cell) if isinstance(cell, str) else cell for cell in cells
-        )
+        csv.writer(line, lineterminator="\n").writerow(inert(cell) if isinstance(cell, str) else cell for cell in cells)
         file.write(line.getvalue().encode())
 
     @api.model
@@ -136,9 +138,8 @@ class BillingUsage(models.Model):
     @contextmanager
     def _csv_zone(self, client=None):
         """PostgreSQL writes moments as they are in the client's zone in here; UTC, where it does not know that one."""
-        zone = (client and client.commercial_partner_id.tz) or self.env.company.sudo().partner_id.tz or "UTC"
-        if not client:
-            zone = self.env.user.tz or zone
+        zone = client.commercial_partner_id.sudo().tz if client else self.env.user.tz
+        zone = zone or self.env.company.sudo().partner_id.tz or "UTC"
         self.env.cr.execute("SELECT current_setting('TimeZone')")
         (before,) = self.env.cr.fetchone()
         self.env.flush_all()
@@ -232,7 +233,8 @@ class BillingUsage(models.Model):
             "unit": word(of("unit", "csv_plan"), units),
             "included": number(SQL("COALESCE(%s, 0) / %s", of("allowance_quantity"), size)),
             "price": SQL(
-                "CASE WHEN %(amount)s IS NULL THEN NULL WHEN NOT %(paid)s > 0 OR round(%(fee)s + %(paid)s * %(price)s / %(size)s, 6) = %(amount)s"
+                "CASE WHEN %(amount)s IS NULL THEN NULL WHEN NOT %(paid)s > 0"
+                " OR round(%(fee)s + %(paid)s * %(price)s / %(size)s, 6) = %(amount)s"
                 " THEN %(shown)s ELSE %(average)s END",
                 paid=paid,
                 fee=fee,
@@ -250,7 +252,7 @@ class BillingUsage(models.Model):
             "client": inert_sql(of("name", "csv_client")),
             "source": inert_sql(of("code", "csv_source")),
             "day": of("day"),
-            "utc": SQL("to_char(%s, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')", of("moment")),
+            "utc": SQL('to_char(%s, \'YYYY-MM-DD"T"HH24:MI:SS"Z"\')', of("moment")),
             "prefix": inert_sql(of("prefix", "csv_rate")),
             "plan": inert_sql(of("name", "csv_plan")),
             "subscription": of("subscription_id"),
@@ -371,7 +373,7 @@ class BillingCharge(models.Model):
         self.ensure_one()
         speaking = self.with_context(lang=self.partner_id.lang or self.env.lang)
         text = speaking.env._
-        domain = self._usage_domain()
+        domain = Domain.FALSE if self._is_usage_without_records() else self._usage_domain()
         total, count = self.env["billing.usage"]._csv_sum(domain)
         currency = self.currency_id
         billed = self._exactly(currency, self.amount if billed is None else billed)
@@ -379,9 +381,10 @@ class BillingCharge(models.Model):
         # Given away, as wholly included: the amount is nothing, whatever it would have cost.
         if self.discount == 100 or not self._is_edited(billed, asked):
             asked = billed
-        label = text("Rounding") if count else text("Not for single records")
-        if self.usage_group == "minimum":
-            label = text("Up to the minimum spend")
+        label = text("Rounding")
+        if self._is_usage_without_records():
+            minimum = self.usage_group == "minimum"
+            label = text("Up to the minimum spend") if minimum else text("Tier by volume, for what was billed before")
         parts = [("rows", domain, item)] if count else []
         rest = [(label, asked - total)]
         if asked != billed:
@@ -390,6 +393,11 @@ class BillingCharge(models.Model):
             ("row", {"group": words, "amount": Decimal(f"{amount.normalize():f}"), "currency": currency.name}, item)
             for words, amount in rest
         ]
+
+    def _is_usage_without_records(self):
+        """Whether it is for no records of its own: up to the minimum spend, or what another tier means for records
+        that an earlier charge is for."""
+        return (self.usage_group or "").startswith(("minimum", "volume-"))
 
     def _is_edited(self, billed, asked):
         return self.currency_id.compare_amounts(float(billed), float(asked)) != 0

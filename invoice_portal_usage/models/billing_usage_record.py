@@ -28,7 +28,10 @@ class BillingUsage(models.Model):
     billed_text = fields.Char(string="Billed", compute="_compute_texts")
     allowance_text = fields.Char(string="Included", compute="_compute_texts")
     rounding_text = fields.Char(
-        string="Rounding", compute="_compute_explanation", groups="base.group_user", help="Minimum and step of the rate."
+        string="Rounding",
+        compute="_compute_explanation",
+        groups="base.group_user",
+        help="Minimum and step of the rate.",
     )
     explanation = fields.Text(string="Why this Price", compute="_compute_explanation", groups="base.group_user")
     bill_state = fields.Selection(
@@ -40,9 +43,7 @@ class BillingUsage(models.Model):
     charge_id = fields.Many2one(
         "billing.charge", compute="_compute_charge_id", groups="base.group_user", help="What bills this record."
     )
-    invoice_id = fields.Many2one(
-        "account.move", string="Invoice", compute="_compute_charge_id", groups="base.group_user"
-    )
+    invoice_id = fields.Many2one("account.move", compute="_compute_charge_id", groups="base.group_user")
 
     @api.depends("bill_id")
     def _compute_bill_state(self):

@@ -65,7 +65,8 @@ class BillingUsageBill(models.Model):
                          LEFT JOIN account_move move ON move.id = line.move_id
                         WHERE charge.usage_bill_id = bill.id
                           AND charge.discarded IS NOT TRUE
-                          AND (move.state IS DISTINCT FROM 'posted' OR COALESCE(move.invoice_date, move.date) >= %(before)s)
+                          AND (move.state IS DISTINCT FROM 'posted'
+                               OR COALESCE(move.invoice_date, move.date) >= %(before)s)
                    )
                  ORDER BY bill.period_start, bill.id
                  LIMIT %(batch)s

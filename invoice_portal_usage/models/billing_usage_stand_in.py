@@ -27,4 +27,3 @@ class BillingUsageBill(models.Model):
             row["quantity"] += total.quantity
             row["amount"] += total.amount
         return list(rows.values())
-

@@ -57,8 +57,7 @@ class BilledCommon(UsageCommon):
         if row.get("unrated_reason"):
             row.update(rate_id=None, destination_id=None, billed_quantity=None, list_amount=None, amount=None)
         cls.env.cr.execute(
-            "INSERT INTO billing_usage (%s) VALUES (%s) RETURNING id"
-            % (", ".join(row), ", ".join(["%s"] * len(row))),  # noqa: UP031 - names of columns from right here
+            "INSERT INTO billing_usage (%s) VALUES (%s) RETURNING id" % (", ".join(row), ", ".join(["%s"] * len(row))),  # noqa: UP031 - names of columns from right here
             list(row.values()),
         )
         return cls.env["billing.usage"].browse(cls.env.cr.fetchone()[0])

@@ -14,7 +14,10 @@ class BillingUsageDownload(models.TransientModel):
         [("usage", "Usage records"), ("lines", "Invoice lines")], string="Of", required=True, default="usage"
     )
     span = fields.Selection(
-        [("daily", "A day"), ("weekly", "A week"), ("monthly", "A month")], string="For", required=True, default="monthly"
+        [("daily", "A day"), ("weekly", "A week"), ("monthly", "A month")],
+        string="For",
+        required=True,
+        default="monthly",
     )
     date = fields.Date(
         string="With the Day",
