@@ -187,7 +187,7 @@ class AccountMove(models.Model):
             )
         return parts
 
-    def _billing_annex_pages(self, parts, first=22, other=34):
+    def _billing_annex_pages(self, parts, first=34, other=48):
         """The same cut into pages, for engines that repeat no headings: a block is a line's rows on one page."""
         pages, page, left = [], [], first
         for part in parts:

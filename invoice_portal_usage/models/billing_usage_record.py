@@ -18,15 +18,16 @@ class BillingUsage(models.Model):
 
     currency_id = fields.Many2one(related="rate_plan_id.currency_id", groups="base.group_user")
     prefix = fields.Char(string="Prefix or Key", related="rate_id.prefix", groups="base.group_user")
-    price_unit = fields.Float(
-        string="Price", related="rate_id.price_unit", groups="base.group_user", help="Of the rate, without tiers."
-    )
+    price_unit = fields.Float(string="Price of the Rate", related="rate_id.price_unit", groups="base.group_user")
     minimum = fields.Float(related="rate_id.minimum", groups="base.group_user")
     step = fields.Float(related="rate_id.step", groups="base.group_user")
     connection_fee = fields.Float(related="rate_id.connection_fee", groups="base.group_user")
     quantity_text = fields.Char(string="Used", compute="_compute_texts")
     billed_text = fields.Char(string="Billed", compute="_compute_texts")
     allowance_text = fields.Char(string="Included", compute="_compute_texts")
+    price_text = fields.Char(
+        string="Price", compute="_compute_explanation", groups="base.group_user", help="Of the rate, without tiers."
+    )
     rounding_text = fields.Char(
         string="Rounding",
         compute="_compute_explanation",
@@ -74,7 +75,8 @@ class BillingUsage(models.Model):
             usage.quantity_text = usage._in_words(usage.quantity, measure)
             rated = not usage.unrated_reason
             usage.billed_text = rated and usage._in_words(usage.billed_quantity, measure)
-            usage.allowance_text = usage.allowance_quantity and usage._in_words(usage.allowance_quantity, measure)
+            included = usage.allowance_quantity
+            usage.allowance_text = usage._in_words(included, measure) if included else False
 
     @api.model
     def _in_words(self, quantity, measure):
@@ -102,6 +104,7 @@ class BillingUsage(models.Model):
     @api.depends_context("lang")
     def _compute_explanation(self):
         for usage in self:
+            usage.price_text = usage._number(usage.price_unit, 8) if usage.rate_id else False
             usage.rounding_text = usage.rate_id and usage._explain_rounding()
             usage.explanation = usage._explain_price()
 

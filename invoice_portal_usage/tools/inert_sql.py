@@ -6,18 +6,20 @@ from odoo.tools import SQL
 SPACES = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 UNSEEN = rf"[{SPACES}\u0001-\u001f\u200b-\u200f\ufeff]*"
 FORMULA = rf"^{UNSEEN}[=+\-@\uff1d\uff0b\uff0d\uff20]"
-# Most cells: for these, one look is enough.
-HARMLESS = "^[A-Za-z0-9][A-Za-z0-9._:/]*$"
+# Most cells, and telephone numbers as many switches write them: for these, a look is enough.
+HARMLESS = "^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
+NUMBER = "^[+][0-9]+$"
 
 
 def inert(text):
     """The SQL of a cell: on one line, with the mark of a text where a spreadsheet would calculate."""
     return SQL(
-        "CASE WHEN %(text)s ~ %(harmless)s THEN %(text)s"
+        "CASE WHEN %(text)s ~ %(harmless)s THEN %(text)s WHEN %(text)s ~ %(number)s THEN '''' || %(text)s"
         " ELSE btrim(regexp_replace(CASE WHEN %(text)s ~ %(formula)s THEN '''' || %(text)s ELSE %(text)s END,"
         " %(spaces)s, ' ', 'g')) END",
         text=text,
         harmless=HARMLESS,
+        number=NUMBER,
         formula=FORMULA,
         spaces=f"[{SPACES}]+",
     )
