@@ -1,2 +1,1 @@
-from . import usage_import
-from . import usage_csv
+from . import usage_csv, usage_import

@@ -27,12 +27,11 @@ from . import (
     billing_usage_retention,
     billing_usage_source,
     billing_usage_source_gap,
-    billing_usage_stand_in,
     ir_attachment,
     res_company,
     res_company_usage,
     res_config_settings,
     res_partner,
-    res_partner_usage_bill,
     res_partner_usage,
+    res_partner_usage_bill,
 )

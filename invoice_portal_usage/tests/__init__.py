@@ -1,4 +1,13 @@
-from . import test_bill, test_bill_charge, test_bill_random, test_hold, test_ingest, test_rating
-from . import test_import, test_ingest, test_rating
-from . import test_ingest, test_rating
-from . import test_annex, test_export, test_retention, test_usage_settings
+from . import (
+    test_annex,
+    test_bill,
+    test_bill_charge,
+    test_bill_random,
+    test_export,
+    test_hold,
+    test_import,
+    test_ingest,
+    test_rating,
+    test_retention,
+    test_usage_settings,
+)

@@ -55,9 +55,7 @@ class TestBillRandom(BillCommon):
             )
             known.tiers[str(destination.id)] = (mode, tiers)
             rate = ref.Rate(f"49{number}", cls._price(), str(destination.id), fee=cls._price())
-            record = cls._new_rate(
-                rate.prefix, destination, float(rate.price), connection_fee=float(rate.fee)
-            )
+            record = cls._new_rate(rate.prefix, destination, float(rate.price), connection_fee=float(rate.fee))
             rate.id = record.id
             plan_of["rates"].append(rate)
         return plan_of
@@ -169,7 +167,10 @@ class TestBillRandom(BillCommon):
                 share, allowances = Fraction(1), []
                 if in_force:
                     share = ref.share_of(
-                        world["start"], date(2026, 3, 31), date(2026, 3, 1), date(2026, 3, 31),
+                        world["start"],
+                        date(2026, 3, 31),
+                        date(2026, 3, 1),
+                        date(2026, 3, 31),
                         world["package"].proration,
                     )
                     allowances = world["allowances"]
@@ -199,7 +200,9 @@ class TestBillRandom(BillCommon):
                 if in_force and part and (bill or part == 1):
                     owed = ref.up_to_minimum(D(str(world["package"].usage_minimum)), share, billed[key])
                     self.assertEqual(minimums[key], owed, (part, key))
-                shares = {group["group"]: D(str(group["amount"])) for group in bill._regroup("destination")} if bill else {}
+                shares = (
+                    {group["group"]: D(str(group["amount"])) for group in bill._regroup("destination")} if bill else {}
+                )
                 self.assertEqual({g: a for g, a in charged.items() if a}, {g: a for g, a in shares.items() if a})
                 self.assertEqual(sum(shares.values(), D(0)), D(str(bill.amount)))
                 for record in new.get(key, []):

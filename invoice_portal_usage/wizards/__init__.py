@@ -1,3 +1,1 @@
-from . import billing_usage_release
-from . import billing_usage_upload
-from . import billing_settings, billing_usage_download
+from . import billing_settings, billing_usage_download, billing_usage_release, billing_usage_upload
