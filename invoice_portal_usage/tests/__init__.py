@@ -11,3 +11,4 @@ from . import (
     test_retention,
     test_usage_settings,
 )
+from . import test_reference
