@@ -33,6 +33,9 @@
         "views/res_config_settings_views.xml",
         "wizards/billing_settings_views.xml",
         "wizards/billing_usage_download_views.xml",
+        "views/billing_rate_views.xml",
+        "views/billing_package_views.xml",
+        "wizards/billing_rate_views.xml",
     ],
     "demo": ["demo/billing_usage_demo.xml"],
     "assets": {

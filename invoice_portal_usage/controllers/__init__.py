@@ -1,1 +1,2 @@
 from . import usage_csv, usage_import
+from . import rate_plan

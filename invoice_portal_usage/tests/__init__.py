@@ -12,3 +12,4 @@ from . import (
     test_usage_settings,
 )
 from . import test_reference
+from . import test_plan, test_plan_file, test_reference
