@@ -200,9 +200,8 @@ class TestBillRandom(BillCommon):
                 if in_force and part and (bill or part == 1):
                     owed = ref.up_to_minimum(D(str(world["package"].usage_minimum)), share, billed[key])
                     self.assertEqual(minimums[key], owed, (part, key))
-                shares = (
-                    {group["group"]: D(str(group["amount"])) for group in bill._regroup("destination")} if bill else {}
-                )
+                groups = bill._regroup("destination") if bill else []
+                shares = {group["group"]: D(str(group["amount"])) for group in groups}
                 self.assertEqual({g: a for g, a in charged.items() if a}, {g: a for g, a in shares.items() if a})
                 self.assertEqual(sum(shares.values(), D(0)), D(str(bill.amount)))
                 for record in new.get(key, []):
