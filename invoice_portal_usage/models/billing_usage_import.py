@@ -120,7 +120,6 @@ class BillingUsageImport(models.Model):
 
     # -- buttons ------------------------------------------------------------------------------------------------------
 
-    @api.model
     def action_upload(self):
         """Asks for a file."""
         self._check_staff()

@@ -311,8 +311,8 @@ class BillingUsageImport(models.Model):
         unit = self.unit or self.source_id.unit
         if UNITS[unit].measure != self.source_id._measure():
             return self.env._(
-                "“%(source)s” measures something else than %(unit)s.",
-                source=self.source_id.name,
+                "“%(name)s” measures something else than %(unit)s.",
+                name=self.source_id.name,
                 unit=dict(self._fields["unit"]._description_selection(self.env))[unit],
             )
         if "quantity" not in roles and UNITS[unit].measure != "count":
@@ -438,8 +438,8 @@ class BillingUsageImport(models.Model):
                 """
                 WITH shown (line, source_id, external_id, account, partner_id, subscription_id, moment, destination,
                             quantity) AS (VALUES %(values)s)
-                SELECT rated.*, known.id IS NOT NULL AS known, destination.name AS destination_name,
-                       currency.name AS currency
+                SELECT rated.*, trim_scale(rated.due)::text AS price, known.id IS NOT NULL AS known,
+                       destination.name AS destination_name, currency.name AS currency
                   FROM (%(rated)s) rated
              LEFT JOIN billing_usage known
                     ON known.source_id = rated.source_id AND known.external_id = rated.external_id
@@ -478,7 +478,7 @@ class BillingUsageImport(models.Model):
             "destination": row.destination or "",
             "destination_name": rated["destination_name"] or "",
             "quantity": f"{row.quantity} {unit_name}",
-            "amount": "" if rated["due"] is None else f"{rated['due'].normalize():f} {rated['currency'] or ''}",
+            "amount": " ".join(filter(None, (rated["price"], rated["currency"]))) if rated["price"] else "",
             "remark": remark,
         }
 

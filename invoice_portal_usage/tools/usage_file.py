@@ -354,12 +354,17 @@ def _guess_table(text, layout):
     single = len(re.findall(r"(?:^|[,;\t|])'", text[:20_000])) > 4 * text[:20_000].count('"') + 4
     for delimiter in [hint] if hint in DELIMITERS else DELIMITERS:
         for quote in "'\"" if single else '"':
-            escape = "\\" if f"\\{quote}" in text and f"{quote}{quote}" not in text else ""
+            escape = "\\" if f"\\{quote}" in text and f"{quote}{quote}" not in text.replace(f"\\{quote}", "") else ""
             candidate = layout._replace(delimiter=delimiter, quote=quote, escape=escape)
             width, share = _usual_width(_first_lines(text, candidate))
             score = share * min(width, MAX_COLUMNS) if width > 1 else 0
             if score > best_score:
                 best, best_score = candidate, score
+    if not best_score:
+        for delimiter in DELIMITERS:
+            for line in _first_lines(text, layout._replace(delimiter=delimiter)):
+                if line.problem and line.problem.code == "columns":
+                    raise Refused("columns", **line.problem.values)
     return best
 
 
@@ -508,7 +513,9 @@ def guess_roles(headings, samples):
 
 
 def _looks_like_date(cell):
-    return bool(re.match(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ]\d{2,4})\b", cell))
+    return bool(
+        re.match(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/. ]\d{2,4})(?!\d)", cell)
+    )
 
 
 def guess_dates(cells, month_first=False):
