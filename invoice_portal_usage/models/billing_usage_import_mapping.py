@@ -1,4 +1,5 @@
 import io
+from datetime import datetime
 from itertools import islice
 
 from odoo import api, fields, models
@@ -459,7 +460,7 @@ class BillingUsageImport(models.Model):
     def _row_in_words(self, row, rated):
         usage = self.env["billing.usage"]
         moment = fields.Datetime.context_timestamp(
-            self.with_context(tz=self.source_id.tz), fields.Datetime.from_string(row.moment)
+            self.with_context(tz=self.source_id.tz), datetime.fromisoformat(row.moment)
         )
         unit = {"time": "second", "data": "mb", "count": "piece"}[self.source_id._measure()]
         unit_name = dict(self._fields["unit"]._description_selection(self.env))[unit].lower()

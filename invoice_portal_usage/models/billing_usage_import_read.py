@@ -124,17 +124,15 @@ class BillingUsageImport(models.Model):
         for count, line in enumerate(usage_file.read_lines(file, layout, maker.width)):
             if count < skip:
                 continue
-            raw = {}
             try:
                 if line.problem:
                     raise line.problem
                 if twice and usage_file.is_repeated(twice, count):
                     raise Unfit("twice")
-                raw = maker.raw(line.cells)
-                chunk.rows.append(reader.row(raw, line.number))
+                chunk.rows.append(reader.row(maker.raw(line.cells), line.number))
                 chunk.cells[line.number] = line.cells
             except (Told, Unreadable) as error:
-                external_id = usage_file.readable(raw.get("id") or "")[:200]
+                external_id = "" if line.problem else maker.shown_id(line.cells)
                 chunk.rejected.append((line.number, external_id, line.cells, self._in_words(error)))
             chunk.length += sum(map(len, line.cells))
             if len(chunk) >= CHUNK or chunk.length >= CHUNK_LENGTH:

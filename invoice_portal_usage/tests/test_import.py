@@ -675,7 +675,7 @@ class TestImportTour(ImportCommon, HttpCase):
 
 
 @tagged("post_install", "-at_install")
-class TestUsageFile(ImportCommon):
+class TestImportFile(ImportCommon):
     """The plain Python below it."""
 
     def test_moments(self):

@@ -870,6 +870,11 @@ class RowMaker:
             raw["quantity"], unit = scaled(raw["quantity"], _plain(written), written)
         raw["unit"] = unit
 
+    def shown_id(self, cells):
+        """The ID of a row that may be no row, as far as it can be told."""
+        place = self.place.get("id")
+        return readable(clean(cells[place]))[:200] if place is not None and place < len(cells) else ""
+
     def identity(self, cells):
         """What tells a row without an ID: all of it."""
         count = len(cells)
