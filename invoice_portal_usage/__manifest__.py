@@ -28,7 +28,6 @@
         "reports/billing_usage_annex.xml",
         "views/billing_usage_views.xml",
         "views/account_move_views.xml",
-        "views/billing_charge_views.xml",
         "views/res_partner_views.xml",
         "views/res_config_settings_views.xml",
         "wizards/billing_settings_views.xml",

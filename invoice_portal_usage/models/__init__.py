@@ -19,6 +19,7 @@ from . import (
     billing_usage_bill_open,
     billing_usage_bill_package,
     billing_usage_bill_price,
+    billing_usage_charge,
     billing_usage_export,
     billing_usage_import,
     billing_usage_import_mapping,

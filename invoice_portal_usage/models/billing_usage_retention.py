@@ -5,7 +5,7 @@ import tempfile
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
-from odoo.tools import SQL, format_date
+from odoo.tools import SQL
 
 # Bills looked for at once.
 BATCH = 100
@@ -20,12 +20,6 @@ class BillingUsageBill(models.Model):
     archive_id = fields.Many2one(ondelete="restrict")
     archive_name = fields.Char(related="archive_id.name", related_sudo=True)
     archive_date = fields.Datetime(related="archive_id.create_date", string="Put Away On", related_sudo=True)
-
-    @api.depends("partner_id", "period_start", "period_end")
-    def _compute_display_name(self):
-        for bill in self:
-            days = f"{format_date(self.env, bill.period_start)} – {format_date(self.env, bill.period_end)}"
-            bill.display_name = f"{bill.partner_id.display_name}, {days}" if bill.partner_id else days
 
     @api.model
     def _cron_put_away(self):
@@ -147,10 +141,3 @@ class BillingUsageBill(models.Model):
             "url": f"/web/content/{self.sudo().archive_id.id}?download=true",
             "target": "download",
         }
-
-    def action_open_records(self):
-        """The records of these bills."""
-        self.env["account.move"]._billing_check_staff()
-        self.check_access("read")
-        action = self.env["ir.actions.actions"]._for_xml_id("invoice_portal_usage.action_billing_usage")
-        return dict(action, domain=[("bill_id", "in", self.ids)], context={})

@@ -4,6 +4,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from odoo import fields
 from odoo.fields import Domain
 
+from odoo.addons.invoice_portal.tools.grant import granted
+
 from .common import UsageCommon
 
 SIX = Decimal("0.000001")
@@ -119,7 +121,7 @@ class BilledCommon(UsageCommon):
             cents[key] += 1
         for key, (label, _amount) in groups.items():
             if cents[key]:
-                env["billing.charge"].create(
+                granted(env["billing.charge"]).create(
                     {
                         "name": f"{label}\n{bill.record_count} calls",
                         "origin": "usage",

@@ -9,6 +9,7 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import HttpCase, new_test_user, tagged
 from odoo.tools import SQL
 
+from odoo.addons.invoice_portal.tools.grant import granted
 from odoo.addons.invoice_portal.tools.spreadsheet import inert
 
 from ..tools.inert_sql import inert as inert_sql
@@ -270,18 +271,14 @@ class TestChargeExport(ExportCommon):
 
     def test_the_minimum_spend_has_no_records(self):
         bill = self._bill(self._month_of_calls())
-        charge = (
-            bill.charge_ids[0]
-            .sudo()
-            .copy(
-                {
-                    "origin": "usage",
-                    "usage_bill_id": bill.id,
-                    "usage_group": "minimum",
-                    "usage_amount": 3,
-                    "price_unit": 3,
-                }
-            )
+        charge = granted(bill.charge_ids[0].sudo()).copy(
+            {
+                "origin": "usage",
+                "usage_bill_id": bill.id,
+                "usage_group": "minimum",
+                "usage_amount": 3,
+                "price_unit": 3,
+            }
         )
         (row,) = self._dicts(charge.with_env(self.env)._usage_csv_file())
         self.assertEqual((row["Destination group"], row["Amount"]), ("Up to the minimum spend", "3"))
@@ -289,7 +286,7 @@ class TestChargeExport(ExportCommon):
     def test_a_tier_for_what_was_billed_before_has_none_of_its_own(self):
         bill = self._bill(self._record())
         charge = bill.charge_ids[0].sudo()
-        charge = charge.copy(
+        charge = granted(charge).copy(
             {
                 "origin": "usage",
                 "usage_bill_id": bill.id,
@@ -315,21 +312,17 @@ class TestChargeExport(ExportCommon):
     def test_a_discount_for_what_is_wholly_included(self):
         record = self._record(60, allowance_quantity=60, amount=0)
         bill = self._bill(record)
-        charge = (
-            self.env["billing.charge"]
-            .sudo()
-            .create(
-                {
-                    "name": "Germany",
-                    "origin": "usage",
-                    "partner_id": self.client.id,
-                    "usage_bill_id": bill.id,
-                    "usage_group": f"d{self.landline.id}",
-                    "price_unit": 0.06,
-                    "discount": 100,
-                    "usage_amount": 0,
-                }
-            )
+        charge = granted(self.env["billing.charge"].sudo()).create(
+            {
+                "name": "Germany",
+                "origin": "usage",
+                "partner_id": self.client.id,
+                "usage_bill_id": bill.id,
+                "usage_group": f"d{self.landline.id}",
+                "price_unit": 0.06,
+                "discount": 100,
+                "usage_amount": 0,
+            }
         )
         rows = self._dicts(charge.with_env(self.env)._usage_csv_file())
         self.assertEqual((len(rows), self._sum(rows)), (2, 0))
@@ -411,7 +404,7 @@ class TestRecord(ExportCommon):
         invoice = self._finalized(bill.charge_ids)
         records.invalidate_recordset(["invoice_id"])
         self.assertEqual(records.invoice_id, invoice)
-        action = bill.charge_ids[0].action_usage_records()
+        action = bill.charge_ids[0].action_usage()
         self.assertEqual(
             self.env["billing.usage"].search(action["domain"]),
             self.env["billing.usage"].search(bill.charge_ids[0]._usage_domain()),
@@ -436,9 +429,9 @@ class TestRecord(ExportCommon):
             for call in (
                 record.with_user(user).action_rate_again,
                 record.with_user(user).action_open_bill,
-                bill.with_user(user).action_open_records,
+                bill.with_user(user).action_take_back,
                 bill.with_user(user).action_download_archive,
-                bill.charge_ids.with_user(user).action_usage_records,
+                bill.charge_ids.with_user(user).action_usage,
                 invoice.with_user(user).action_billing_usage_records,
                 invoice.with_user(user).action_billing_usage_csv,
                 invoice.with_user(user).action_billing_usage_annex,

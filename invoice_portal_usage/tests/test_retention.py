@@ -178,13 +178,19 @@ class TestRetention(RetentionCommon):
         for action in (
             invoice.action_billing_usage_records(),
             invoice.invoice_line_ids[0].action_billing_usage_records(),
-            self.bill.charge_ids[0].action_usage_records(),
+            self.bill.charge_ids[0].action_usage(),
         ):
             self.assertEqual((action["res_model"], action["res_id"]), ("billing.usage.bill", self.bill.id))
         explained = dict(self.bill.charge_ids[0]._explain())
         self.assertIn("Put away on", explained["Records"])
         with self.assertRaisesRegex(UserError, self.bill.archive_name):
             self.bill.charge_ids[0]._usage_csv_file()
+
+    def test_a_bill_without_records_is_not_taken_back(self):
+        self._invoice(self.bill)
+        self._run()
+        with self.assertRaises(UserError):
+            self.bill.action_take_back()
 
     def test_the_archive_is_changed_and_deleted_by_nobody(self):
         self._invoice(self.bill)
