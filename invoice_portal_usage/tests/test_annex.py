@@ -39,7 +39,7 @@ class AnnexCommon(BilledCommon, DocumentCommon):
 
 
 @tagged("post_install", "-at_install")
-class TestUsageFile(AnnexCommon):
+class TestInvoiceUsageFile(AnnexCommon):
     def test_a_draft_has_none(self):
         draft = self._draft(self._bill(self._record()).charge_ids)
         self.assertFalse(draft.billing_usage_csv_hash)
@@ -252,7 +252,7 @@ class TestUsageByMail(AnnexCommon):
 
 
 @tagged("post_install", "-at_install")
-class TestUsageFileDownload(AnnexCommon, HttpCase):
+class TestInvoiceUsageDownload(AnnexCommon, HttpCase):
     def _get(self, invoice=None, **query):
         text = "&".join(f"{key}={value}" for key, value in query.items())
         return self.url_open(f"/my/invoices/{(invoice or self.invoice).id}/usage.csv?{text}", allow_redirects=False)
