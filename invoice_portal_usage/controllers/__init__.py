@@ -1,2 +1,1 @@
-from . import usage_csv, usage_import
-from . import rate_plan
+from . import rate_plan, usage_csv, usage_import

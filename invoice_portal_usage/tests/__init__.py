@@ -7,9 +7,10 @@ from . import (
     test_hold,
     test_import,
     test_ingest,
+    test_plan,
+    test_plan_file,
     test_rating,
+    test_reference,
     test_retention,
     test_usage_settings,
 )
-from . import test_reference
-from . import test_plan, test_plan_file, test_reference

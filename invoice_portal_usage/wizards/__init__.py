@@ -1,2 +1,10 @@
-from . import billing_settings, billing_usage_download, billing_usage_release, billing_usage_upload
-from . import abstract_rate_dialog, billing_rate_check, billing_rate_import, billing_rate_try
+from . import (
+    abstract_rate_dialog,
+    billing_rate_check,
+    billing_rate_import,
+    billing_rate_try,
+    billing_settings,
+    billing_usage_download,
+    billing_usage_release,
+    billing_usage_upload,
+)
