@@ -12,9 +12,7 @@ class UsageCommon(BillingCommon):
         cls.usage_product = (
             cls.env["product.product"].sudo().create({"name": "Calls", "type": "service"}).with_env(cls.env)
         )
-        cls.plan = cls.env["billing.rate.plan"].create(
-            {"name": "Voice", "product_id": cls.usage_product.id, "unit": "minute", "tz": "UTC"}
-        )
+        cls.plan = cls._new_plan("Voice")
         cls.landline = cls._new_destination("Germany")
         cls.mobile = cls._new_destination("Germany mobile")
         cls.world = cls._new_destination("Elsewhere")
@@ -35,6 +33,12 @@ class UsageCommon(BillingCommon):
         )
         cls.account = cls.env["billing.usage.account"].create(
             {"source_id": cls.source.id, "key": "+49 30 1000", "partner_id": cls.client.id}
+        )
+
+    @classmethod
+    def _new_plan(cls, name, **values):
+        return cls.env["billing.rate.plan"].create(
+            {"name": name, "product_id": cls.usage_product.id, "unit": "minute", "tz": "UTC", **values}
         )
 
     @classmethod

@@ -68,7 +68,7 @@ class TestRating(UsageCommon):
 
     def test_whose_plan(self):
         def plan(price):
-            plan = self.plan.copy({"name": f"At {price}"})
+            plan = self._new_plan(f"At {price}")
             group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "All"})
             self._new_rate("*", group, price)
             plan._touch()
@@ -131,7 +131,7 @@ class TestRating(UsageCommon):
         self.assertEqual(self._rate("anonymous", 60).destination_id, self.world)
 
     def test_keys_are_compared_whatever_their_case(self):
-        plan = self.plan.copy({"name": "Work", "unit": "hour"})
+        plan = self._new_plan("Work", unit="hour")
         group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "Senior"})
         self._new_rate("senior", group, 120, step=900)
         plan._touch()
