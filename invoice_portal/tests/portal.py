@@ -1,6 +1,8 @@
 """Who opens the client's pages in tests, and how."""
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 
 from lxml import html
 
@@ -15,6 +17,12 @@ QUIET = (
     "odoo.addons.http_routing.models.ir_http",
     "odoo.addons.base.models.ir_qweb",
 )
+
+
+def map_of(addon):
+    """The table of who reaches what of an addon beside this one, where it has one: its module `tests.access_map`."""
+    name = f"odoo.addons.{addon}.tests"
+    return import_module(f"{name}.access_map") if find_spec(name) and find_spec(f"{name}.access_map") else None
 
 
 class PortalCommon(CreditCommon, HttpCase):

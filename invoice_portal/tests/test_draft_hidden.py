@@ -10,6 +10,7 @@ from odoo.tools import mute_logger
 from odoo.addons.payment import utils as payment_utils
 
 from .common import BillingCommon
+from .portal import map_of
 
 # What only the draft says. Its total is 1,419.74 with 15 % tax.
 SECRETS = ("Zeppelin", "1,234.56", "1234.56", "1,419.74", "1419.74")
@@ -35,7 +36,8 @@ PAGES = {
 # Those of them that show a finalized invoice to its client: the others are not made for clients at all.
 SHOWN = ("page", "print preview", "print", "text", "download", "payment", "link in a mail")
 
-# What clients write themselves, they read: their own, which `test_portal_access` looks at.
+# What clients write themselves, they read: their own, which `test_portal_access` looks at. Other addons name theirs on
+# maps of their own.
 OWN_OF_CLIENTS = {"billing.dispute", "billing.recipient.change"}
 
 
@@ -267,9 +269,12 @@ class TestDraftHidden(HiddenCommon):
         ]
         self.assertIn("billing.charge", models)
         public = self.env.ref("base.public_user").sudo()
+        own_of_clients = OWN_OF_CLIENTS.union(
+            *(getattr(map_of(addon), "MODELS", ()) for addon in {self.env[name]._original_module for name in models})
+        )
         for name in models:
             for user in (self.contact, public):
-                own = name in OWN_OF_CLIENTS and user == self.contact
+                own = name in own_of_clients and user == self.contact
                 for operation in ("read", "write", "create", "unlink"):
                     with self.subTest(name, by=user.login, operation=operation):
                         allowed = own and operation == "read"

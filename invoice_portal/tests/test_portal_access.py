@@ -1,4 +1,8 @@
-"""Who reaches what from outside. The tables are the map: nothing is reachable that has no row in them."""
+"""Who reaches what from outside. The tables are the map: nothing is reachable that has no row in them.
+
+What another addon of ours adds stands here, too, unless it has a map of its own (`tests/access_map.py`), which a
+subclass of these tests names.
+"""
 
 import re
 from datetime import datetime, timedelta
@@ -11,10 +15,10 @@ from odoo.tests import HttpCase, tagged
 from odoo.addons.payment import utils as payment_utils
 
 from ..tools.grant import granted
-from .portal import PortalCommon
+from .portal import PortalCommon, map_of
 from .test_card import CardCommon
 
-OURS = "odoo.addons.invoice_portal"
+OUR = "invoice_portal"
 MAGIC = {*models.MAGIC_COLUMNS, "display_name"}
 
 # Who asks, in the order of the columns below:
@@ -199,6 +203,16 @@ def table(text):
 class AccessCommon(CardCommon, PortalCommon, HttpCase):
     """Something of each kind: of a client, and of the same client in a company that its users are not in."""
 
+    # Whose map this is, and its tables.
+    addon, routes, models, fields = OUR, ROUTES, MODELS, FIELDS
+
+    def _is_on_this_map(self, addon):
+        return addon.startswith(OUR) and self.addon == (addon if map_of(addon) else OUR)
+
+    def _is_defined_here(self, cls):
+        prefix, addons, addon = (*cls.__module__.split("."), "", "", "")[:3]
+        return (prefix, addons) == ("odoo", "addons") and self._is_on_this_map(addon)
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -300,7 +314,7 @@ class TestRoutes(AccessCommon):
         for rule in self.env["ir.http"].routing_map().iter_rules():
             method, routing = rule.endpoint.func, rule.endpoint.routing
             ours = any(
-                cls.__module__.startswith(OURS) and method.__name__ in vars(cls) for cls in type(method.__self__).mro()
+                self._is_defined_here(cls) and method.__name__ in vars(cls) for cls in type(method.__self__).mro()
             )
             methods = "JSON" if routing["type"] == "jsonrpc" else ",".join(routing["methods"] or ["ANY"])
             heading = [methods, routing["auth"]]
@@ -314,7 +328,7 @@ class TestRoutes(AccessCommon):
         return routes
 
     def test_each_route_has_a_row_and_each_row_a_route(self):
-        routes, rows = self._routes(), table(ROUTES)
+        routes, rows = self._routes(), table(self.routes)
         self.assertEqual([key for key, (_heading, ours) in routes.items() if ours and key not in rows], [])
         self.assertEqual([key for key in rows if key not in routes], [])
         for key, (heading, _outcomes) in rows.items():
@@ -418,7 +432,7 @@ class TestRoutes(AccessCommon):
         for who in WHO:
             user = users.get(who)
             self._as(user)
-            for (method, path), (_heading, outcomes) in table(ROUTES).items():
+            for (method, path), (_heading, outcomes) in table(self.routes).items():
                 with self.subTest(f"{method} {path}", who=who):
                     self._check_route(method, path, who, user, outcomes[who])
 
@@ -447,21 +461,21 @@ class TestModels(AccessCommon):
     def setUpClass(cls):
         super().setUpClass()
         cls.askers = {"portal": cls.user, "public": cls.env.ref("base.public_user").sudo()}
+        # What an addon extends has its row where it comes from.
+        cls.known = MODELS | cls.models
 
     def _ours(self):
         """The models that our addons define or extend."""
         return [
-            name
-            for name in self.env.registry
-            if any(cls.__module__.startswith(OURS) for cls in type(self.env[name]).mro())
+            name for name in self.env.registry if any(self._is_defined_here(cls) for cls in type(self.env[name]).mro())
         ]
 
     def test_each_model_that_is_reachable_has_a_row(self):
         models = self._ours()
         self.assertIn("billing.charge", models)
-        self.assertLessEqual(MODELS.keys(), set(models))
+        self.assertLessEqual(self.models.keys(), set(models))
         for name in models:
-            allowed = MODELS.get(name, ((),))[0]
+            allowed = self.known.get(name, ((),))[0]
             for who, user in self.askers.items():
                 for operation in ("read", "write", "create", "unlink"):
                     with self.subTest(name, who=who, operation=operation):
@@ -471,7 +485,7 @@ class TestModels(AccessCommon):
 
     def test_each_reachable_model_is_limited_by_its_rules(self):
         everybody = self.env["res.groups"]
-        for name, (_operations, xmlids, _paths) in MODELS.items():
+        for name, (_operations, xmlids, _paths) in self.models.items():
             for xmlid in xmlids:
                 with self.subTest(name, rule=xmlid):
                     rule = self.env.ref(xmlid).sudo()
@@ -483,8 +497,8 @@ class TestModels(AccessCommon):
     def test_each_field_that_is_readable_has_a_row(self):
         for name, model in self.env.registry.items():
             records = self.env[name]
-            ours = model._original_module.startswith("invoice_portal")
-            allowed = set().union(*FIELDS.get(name, {}).values())
+            ours = model._original_module.startswith(OUR)
+            allowed = set().union(*self.fields.get(name, {}).values())
             for who, user in self.askers.items():
                 asked = records.with_user(user)
                 if records._abstract or not asked.has_access("read"):
@@ -495,7 +509,8 @@ class TestModels(AccessCommon):
                     if asked._has_field_access(field, "read")
                     and (
                         field.base_field._modules
-                        and all(module.startswith("invoice_portal") for module in field.base_field._modules)
+                        and all(module.startswith(OUR) for module in field.base_field._modules)
+                        and any(self._is_on_this_map(module) for module in field.base_field._modules)
                     )
                     and not (ours and fname in MAGIC)
                 }
@@ -530,7 +545,7 @@ class TestModels(AccessCommon):
             self._as(user)
             client = user.partner_id.commercial_partner_id
             for way, call in self._calls(user).items():
-                for name, (_operations, _rules, paths) in MODELS.items():
+                for name, (_operations, _rules, paths) in self.models.items():
                     if not paths:
                         continue
                     with self.subTest(name, by=user.login, way=way):
@@ -546,6 +561,6 @@ class TestModels(AccessCommon):
         self._as(self.user)
         for way, call in self._calls(self.user).items():
             for name in self._ours():
-                if name not in MODELS and not self.env[name]._abstract:
+                if name not in self.known and not self.env[name]._abstract:
                     with self.subTest(name, way=way):
                         self.assertFalse(call(name, "search_read", domain=[], fields=["id"]))

@@ -78,9 +78,31 @@ NOT_OURS = [
 ]
 
 
+class AxeMixin:
+    """Looks at pages with axe. To be mixed into a test; `named` says what stands for the names in their addresses."""
+
+    named = {}
+
+    def _look(self, pages, user=None):
+        self.assertTrue(Path(AXE).is_file(), f"there is no {AXE}")
+        with file_open("invoice_portal/static/tests/axe/axe_pages.js") as file:
+            walk = file.read()
+        script = self.env["ir.attachment"].sudo()
+        script = script.create({"name": "axe.txt", "raw": Path(AXE).read_bytes(), "public": True})
+        asked = {
+            "axe": f"/web/content/{script.id}",
+            "pages": [(path.format(**self.named), opened) for path, opened in pages],
+            "widths": WIDTHS,
+            "impacts": IMPACTS,
+            "without": NOT_OURS,
+        }
+        code = f"window.axePages = {json.dumps(asked)};\n{walk}"
+        self.browser_js(pages[0][0].format(**self.named), code, login=user and user.login, timeout=300)
+
+
 @unittest.skipUnless(AXE, "INVOICE_PORTAL_AXE does not name axe-core's file; ./dev/test fetches it where npm is there")
 @tagged("post_install", "-at_install")
-class TestPortalAxe(CardCommon, PortalCommon, HttpCase):
+class TestPortalAxe(AxeMixin, CardCommon, PortalCommon, HttpCase):
     """All can be read and used without a mouse, by a screen reader and on a narrow telephone, as far as axe knows."""
 
     browser_size = "1366x900"
@@ -171,22 +193,6 @@ class TestPortalAxe(CardCommon, PortalCommon, HttpCase):
         dispute = objections._object_sudo(line.with_user(cls.user), "amount", "It was less", amount)
         cls.env.invalidate_all()
         return dispute.with_env(cls.env)
-
-    def _look(self, pages, user=None):
-        self.assertTrue(Path(AXE).is_file(), f"there is no {AXE}")
-        with file_open("invoice_portal/static/tests/axe/axe_pages.js") as file:
-            walk = file.read()
-        script = self.env["ir.attachment"].sudo()
-        script = script.create({"name": "axe.txt", "raw": Path(AXE).read_bytes(), "public": True})
-        asked = {
-            "axe": f"/web/content/{script.id}",
-            "pages": [(path.format(**self.named), opened) for path, opened in pages],
-            "widths": WIDTHS,
-            "impacts": IMPACTS,
-            "without": NOT_OURS,
-        }
-        code = f"window.axePages = {json.dumps(asked)};\n{walk}"
-        self.browser_js(pages[0][0].format(**self.named), code, login=user and user.login, timeout=300)
 
     def test_a_client_s_pages(self):
         self._look(PAGES_OF_A_CLIENT, self.user)
