@@ -13,6 +13,7 @@
         "security/billing_usage_rules.xml",
         "security/billing_usage_bill_rules.xml",
         "security/billing_usage_import_rules.xml",
+        "security/billing_usage_portal_rules.xml",
         "security/ir.model.access.csv",
         "data/billing_usage_import_cron.xml",
         "data/billing_usage_bill_cron.xml",
@@ -35,10 +36,15 @@
         "views/billing_rate_views.xml",
         "views/billing_package_views.xml",
         "wizards/billing_rate_views.xml",
+        "views/billing_usage_limit_views.xml",
+        "views/portal_usage_templates.xml",
+        "data/billing_usage_limit_cron.xml",
+        "data/billing_usage_limit_template.xml",
     ],
     "demo": ["demo/billing_usage_demo.xml"],
     "assets": {
         "web.assets_backend": ["invoice_portal_usage/static/src/usage_import_state/**/*"],
+        "web.assets_frontend": ["invoice_portal_usage/static/src/portal/**/*"],
         "web.assets_tests": ["invoice_portal_usage/static/tests/tours/**/*"],
     },
 }

@@ -340,7 +340,7 @@ class TestRoutes(AccessCommon):
     def _address(self, path, who):
         token = self.change.sudo()._token() if who == "right" else "0" * 64
         records = {**(self.records_elsewhere if who == "elsewh" else self.records), "token": token}
-        return re.sub(r"<\w+:(\w+)>", lambda match: str(records[match.group(1)]), path)
+        return re.sub(r"<[\w.'()]+:(\w+)>", lambda match: str(records[match.group(1)]), path)
 
     def _sent(self, path, who, user):
         """What the form of this route sends, beside its address."""
