@@ -15,7 +15,7 @@ GET user readonly
                                                       refused refused refused login   login   login   refused refused
 ANY user readonly
     /billing/rate-plan/<model('billing.rate.plan'):plan>.csv
-                                                      refused refused refused login   login   login   refused refused
+                                                      none    none    none    none    none    none    none    none
 GET public readonly
     /my/invoices/<int:invoice_id>/usage.csv           shown   shown   home    home    home    shown   home    home
 POST user
