@@ -1,2 +1,1 @@
-from . import rate_plan, usage_csv, usage_import
 from . import portal_usage, rate_plan, usage_csv, usage_import

@@ -210,7 +210,8 @@ class BillingUsage(models.Model):
             (
                 SQL.identifier(f"rate_{length}"),
                 SQL(
-                    "CASE WHEN planned.kind = 'phone' THEN left(planned.destination, %s) ELSE planned.destination END",
+                    "CASE WHEN planned.kind = 'phone' THEN left(planned.destination, %s)"
+                    " ELSE lower(planned.destination) END",
                     length,
                 ),
                 length,
@@ -222,7 +223,7 @@ class BillingUsage(models.Model):
             SQL(
                 """
                 LEFT JOIN billing_rate %(name)s
-                       ON %(name)s.plan_id = planned.plan_id AND planned.measures AND %(name)s.prefix = %(key)s
+                       ON %(name)s.plan_id = planned.plan_id AND planned.measures AND lower(%(name)s.prefix) = %(key)s
                       AND length(%(name)s.prefix) = %(length)s
                       AND (%(name)s.date_from IS NULL OR %(name)s.date_from <= planned.local_day)
                       AND (%(name)s.date_until IS NULL OR %(name)s.date_until >= planned.local_day)

@@ -95,7 +95,7 @@ class TestIngest(UsageCommon):
         result = self._hand_in({"id": odd, "account": r"c:\n", "destination": r"\N", "attributes": {r"\k": r"\N\\"}})
         self.assertEqual(result["rejected"], [])
         usage = self._usage(odd)
-        self.assertEqual((usage.destination, usage.partner_id), (r"\n", self.client))
+        self.assertEqual((usage.destination, usage.partner_id), (r"\N", self.client))
         self.assertEqual(usage.attributes, {r"\k": r"\N\\"})
 
     def test_clients_and_subscriptions_by_reference_and_number(self):

@@ -144,3 +144,10 @@ class TestRating(UsageCommon):
         self.assertEqual((usage.quantity, usage.billed_quantity, usage.amount), (3960, 4500, 150))
         self._hand_in({"id": "other", "account": "Acme", "destination": "Senior 2", "quantity": 1}, source=source)
         self.assertEqual(self._usage("other").unrated_reason, "rate")
+
+    def test_merged_clients_keep_their_usage(self):
+        self._hand_in({"id": "call"})
+        merge = self.env["base.partner.merge.automatic.wizard"].sudo().create({})
+        merge._merge((self.client | self.other_client).ids, self.other_client)
+        self.env.invalidate_all()
+        self.assertEqual(self._usage("call").partner_id, self.other_client)

@@ -24,11 +24,17 @@ def exact(number, digits) -> Decimal:
     return Decimal(str(number or 0)).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
+OF_ONE_COUNTRY = re.compile(r"[A-Za-z]{2}:[0-9]{1,15}")
+
+
 def normal_prefix(text) -> str | None:
     """The beginning of telephone numbers in digits, with the country's code; None if it is no such thing."""
     text = unicodedata.normalize("NFKC", str(text or "")).strip()
     if text == STAR:
         return STAR
+    # What only its own country knows: "de:110".
+    if OF_ONE_COUNTRY.fullmatch(text):
+        return text.lower()
     if whole := _AS_NUMBER.fullmatch(text):
         text = whole[1]
     digits = _BETWEEN.sub("", text)

@@ -111,7 +111,8 @@ class Reader:
             client,
             subscription,
             self._moment(get("moment")),
-            self._place(destination.strip()),
+            # A key is shown as it was written, and looked up whatever its case.
+            self._place(destination.strip()) if self._is_phone else destination.strip(),
             self._quantity_of(get("quantity"), self._text(raw, "unit") if "unit" in raw else None),
             self._attributes(attributes) if attributes else None,
         )

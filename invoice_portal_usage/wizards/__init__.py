@@ -1,5 +1,6 @@
 from . import (
     abstract_rate_dialog,
+    base_partner_merge,
     billing_rate_check,
     billing_rate_import,
     billing_rate_try,
