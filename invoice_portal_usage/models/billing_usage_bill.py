@@ -290,18 +290,38 @@ class BillingUsageBill(models.Model):
         bills = self.sudo()
         granted(bills.charge_ids).unlink()
         self.env.flush_all()
+        # A rate that nothing is billed by any more may change again. What was put away was billed by unknown rates.
         self.env.cr.execute(
             SQL(
                 """
-                UPDATE billing_usage
-                   SET bill_id = NULL, late = FALSE, allowance_quantity = 0, amount = list_amount
-                 WHERE bill_id IN %s
+                WITH opened AS (
+                    UPDATE billing_usage
+                       SET bill_id = NULL, late = FALSE, allowance_quantity = 0, amount = list_amount
+                     WHERE bill_id IN %(bills)s
+                 RETURNING rate_id
+                ),
+                freed AS (SELECT DISTINCT rate_id FROM opened)
+                UPDATE billing_rate rate
+                   SET billed = FALSE
+                  FROM freed
+                 WHERE rate.id = freed.rate_id
+                   AND NOT EXISTS (
+                        SELECT 1
+                          FROM billing_usage usage
+                         WHERE usage.rate_id = rate.id AND usage.bill_id IS NOT NULL AND usage.bill_id NOT IN %(bills)s
+                   )
+                   AND NOT EXISTS (
+                        SELECT 1
+                          FROM billing_usage_bill bill
+                         WHERE bill.rate_plan_id = rate.plan_id AND bill.archive_id IS NOT NULL
+                   )
                 """,
-                tuple(bills.ids) or (None,),
+                bills=tuple(bills.ids) or (None,),
             )
         )
         bills.unlink()
-        self.env["billing.usage"].invalidate_model()
+        for name in ("billing.usage", "billing.rate"):
+            self.env[name].invalidate_model()
 
 
 class BillingUsageTotal(models.Model):

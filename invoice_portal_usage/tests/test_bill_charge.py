@@ -223,12 +223,21 @@ class TestTakeBack(BillCommon):
         self._used("2026-03-12", 10, subscription=self.subscription)
         second = self._bill("2026-04-01")
         draft = self._draft(second.charge_ids)
-        self.rates[self.landline].price_unit = 0.6
+        rate = self.rates[self.landline]
         self.client.action_billing_usage_rate_again()
+        self.assertTrue(rate.billed)
         self.assertEqual(self.env["billing.usage.bill"].search([]), self.bill | second, "the first is under the second")
         draft.action_billing_delete()
+        other = self._used("2026-03-12", 1, client=self.other_client)
+        elsewhere = self._bill("2026-04-01", self.other_client)
         self.client.action_billing_usage_rate_again()
-        self.assertFalse(self.env["billing.usage.bill"].search([]))
+        self.assertEqual(self.env["billing.usage.bill"].search([]), elsewhere)
+        self.assertTrue(rate.billed, "another client was billed by it")
+        elsewhere.action_take_back()
+        self.assertFalse(rate.billed)
+        rate.price_unit = 0.6
+        self.other_client.action_billing_usage_rate_again()
+        self.assertEqual(self._rows([other])[other][3], None)
 
 
 @tagged("post_install", "-at_install")
