@@ -506,9 +506,8 @@ class BillingUsageImport(models.Model):
             "binary": self.env._("This is no text. Upload a CSV file."),
         }
         orders = dict(self._fields["dates"]._description_selection(self.env))
-        signs = dict(self._fields["decimal"]._description_selection(self.env))
         values = dict(error.values, order=orders.get(error.values.get("order")))
-        values["sign"] = signs.get(values.get("decimal"))
+        values["sign"] = "1.234,5" if values.get("decimal") == "comma" else "1,234.5"
         words = {
             "empty": self.env._("This file is empty."),
             "kind": kinds.get(values.get("kind"), ""),
@@ -534,7 +533,7 @@ class BillingUsageImport(models.Model):
             "no_moment": self.env._("It does not say when it was."),
             "no_quantity": self.env._("It does not say how much it was."),
             "moment": self.env._("“%(value)s” is not a moment as chosen (%(order)s)."),
-            "number": self.env._("“%(value)s” is not a number as chosen (%(sign)s)."),
+            "number": self.env._("“%(value)s” is not a number, as %(sign)s is."),
             "duration": self.env._("“%(value)s” is not a duration, as 1:02:03 is."),
             "unit": self.env._("“%(value)s” is not a unit that is known here."),
             "twice": self.env._(
