@@ -9,7 +9,7 @@ IN_MEMORY = 4 * 1024 * 1024
 
 
 class RatePlan(Controller):
-    @route("/billing/rate-plan/<model('billing.rate.plan'):plan>.csv", type="http", auth="user", readonly=True)
+    @route("/billing/rate-plan/<model('billing.rate.plan'):plan>/rates.csv", type="http", auth="user", readonly=True)
     def rates(self, plan):
         """All rates of a plan as a file that the import takes back; asked as the user."""
         plan.check_access("read")

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError, ValidationError
 
@@ -210,6 +212,15 @@ class BillingRatePlan(models.Model):
             self.env.cr.execute("UPDATE billing_rate_plan SET revision = revision + 1 WHERE id IN %s", [self._ids])
             self.invalidate_recordset(["revision"])
 
+    @contextmanager
+    def _set_by_set(self):
+        """For statements over all rates of a plan: many may be new, and unknown to the planner, who would then look
+        them up one by one for each of the others.
+        """
+        self.env.cr.execute("SET LOCAL enable_nestloop = off")
+        yield
+        self.env.cr.execute("SET LOCAL enable_nestloop TO DEFAULT")
+
     # -- its rates ----------------------------------------------------------------------------------------------------
 
     def copy_data(self, default=None):
@@ -224,7 +235,8 @@ class BillingRatePlan(models.Model):
         self.env.flush_all()
         for plan, new in zip(self, copies, strict=True):
             facts = {"old": plan.id, "new": new.id, "company": new.company_id.id, "uid": self.env.uid}
-            self.env.cr.execute(COPY_RATES, facts)
+            with self._set_by_set():
+                self.env.cr.execute(COPY_RATES, facts)
         self.env.invalidate_all()
         return copies
 
@@ -277,7 +289,7 @@ class BillingRatePlan(models.Model):
     def action_export(self):
         self.ensure_one()
         self.check_access("read")
-        return {"type": "ir.actions.act_url", "url": f"/billing/rate-plan/{self.id}.csv", "target": "download"}
+        return {"type": "ir.actions.act_url", "url": f"/billing/rate-plan/{self.id}/rates.csv", "target": "download"}
 
 
 COPY_RATES = """

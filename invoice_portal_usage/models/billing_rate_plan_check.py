@@ -30,16 +30,17 @@ class BillingRatePlan(models.Model):
         self.ensure_one()
         self.env.flush_all()
         day = day or fields.Date.context_today(self)
-        found = [
-            *self._find_fallback(day),
-            *self._find_overlaps(),
-            *self._find_hours(day),
-            *self._find_gaps(day),
-            *self._find_tiers(),
-            *self._find_unreachable(),
-            *self._find_needless(day),
-            *self._find_groups(),
-        ]
+        with self._set_by_set():
+            found = [
+                *self._find_fallback(day),
+                *self._find_overlaps(),
+                *self._find_hours(day),
+                *self._find_gaps(day),
+                *self._find_tiers(),
+                *self._find_unreachable(),
+                *self._find_needless(day),
+                *self._find_groups(),
+            ]
         return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.level))
 
     def _rows(self, query, **values):

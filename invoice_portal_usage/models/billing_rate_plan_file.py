@@ -3,7 +3,7 @@ from io import TextIOWrapper
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
 
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.exceptions import UserError
 from odoo.tools.misc import format_date
 
@@ -54,13 +54,14 @@ class BillingRatePlan(models.Model):
         self.env["billing.rate"].check_access("read")
         self.env.flush_all()
         file.write(b"\xef\xbb\xbf")
-        # Named cursors are the database's own: rows come in batches, however many there are.
+        # Named cursors are the database's own: rows come in batches, however many there are. Numbers come as texts,
+        # because Odoo makes floats of them.
         with self.env.cr._cnx.cursor(name="billing_rates") as rows:
             rows.itersize = BATCH
             rows.execute(
                 """
-                SELECT prefix, destination.name, trim_scale(price_unit), trim_scale(minimum), trim_scale(step),
-                       trim_scale(connection_fee), date_from, date_until, band
+                SELECT prefix, destination.name, trim_scale(price_unit)::text, trim_scale(minimum)::text,
+                       trim_scale(step)::text, trim_scale(connection_fee)::text, date_from::text, date_until::text, band
                   FROM billing_rate rate
                   JOIN billing_rate_destination destination ON destination.id = rate.destination_id
                  WHERE rate.plan_id = %s
@@ -72,7 +73,7 @@ class BillingRatePlan(models.Model):
             lines = csv.writer(text)
             lines.writerow(COLUMNS)
             for prefix, name, *rest, band in rows:
-                lines.writerow([inert(prefix), inert(name), *(_written(cell) for cell in rest), band])
+                lines.writerow([inert(prefix), inert(name), *rest, band])
             text.flush()
             # The file is whose it was, and stays open.
             text.detach()
@@ -99,29 +100,30 @@ class BillingRatePlan(models.Model):
         if write:
             # Whoever else changes this plan meanwhile has to begin again, so that what is decided here stays true.
             self._touch()
-        refusals, refused = self._take_in(data)
-        self._judge(valid_from)
-        judged = self._judged_refusals()
-        refused += len(judged)
-        refusals += (Refusal(*facts) for facts in judged[:LISTED])
-        facts = {"plan": self.id, "valid_from": valid_from, "uid": self.env.uid, "company": self.company_id.id}
-        cr = self.env.cr
-        ended = removed = kept = 0
-        if end_missing:
-            cr.execute(MARK_MISSING, facts)
+        with self._set_by_set():
+            refusals, refused = self._take_in(data)
+            self._judge(valid_from)
+            judged = self._judged_refusals()
+            refused += len(judged)
+            refusals += (Refusal(*facts) for facts in judged[:LISTED])
+            facts = {"plan": self.id, "valid_from": valid_from, "uid": self.env.uid, "company": self.company_id.id}
+            cr = self.env.cr
+            ended = removed = kept = 0
+            if end_missing:
+                cr.execute(MARK_MISSING, facts)
+                cr.execute(
+                    "SELECT count(*) FILTER (WHERE fate = 'end'), count(*) FILTER (WHERE fate = 'remove'),"
+                    " count(*) FILTER (WHERE fate = 'keep') FROM rate_missing"
+                )
+                ended, removed, kept = cr.fetchone()
             cr.execute(
-                "SELECT count(*) FILTER (WHERE fate = 'end'), count(*) FILTER (WHERE fate = 'remove'),"
-                " count(*) FILTER (WHERE fate = 'keep') FROM rate_missing"
+                "SELECT count(*) FILTER (WHERE fate = 'new'), count(*) FILTER (WHERE fate IN ('change', 'correct')),"
+                " count(*) FILTER (WHERE fate = 'same') FROM rate_in"
             )
-            ended, removed, kept = cr.fetchone()
-        cr.execute(
-            "SELECT count(*) FILTER (WHERE fate = 'new'), count(*) FILTER (WHERE fate IN ('change', 'correct')),"
-            " count(*) FILTER (WHERE fate = 'same') FROM rate_in"
-        )
-        new, changed, unchanged = cr.fetchone()
-        groups = self._new_groups()
-        if write:
-            self._apply(facts, groups, end_missing)
+            new, changed, unchanged = cr.fetchone()
+            groups = self._new_groups()
+            if write:
+                self._apply(facts, groups, end_missing)
         return Outcome(new, changed, unchanged, ended, removed, kept, len(groups), refused, sorted(refusals)[:LISTED])
 
     def _take_in(self, data):
@@ -172,7 +174,7 @@ class BillingRatePlan(models.Model):
                 [list(prefixes), list(names)],
             )
         cr.execute(FIND_GROUPS, facts)
-        for statement in (REFUSE_TWICE, SAME, REFUSE_LATER, REFUSE_BILLED, CORRECT, CHANGE, SAME_NO_MORE):
+        for statement in (REFUSE_TWICE, SAME, REFUSE_LATER, REFUSE_BILLED, CORRECT, CHANGE, NEW, SAME_NO_MORE):
             cr.execute(statement, facts)
 
     def _judged_refusals(self):
@@ -264,13 +266,6 @@ class BillingRatePlan(models.Model):
         }[refusal.reason]
 
 
-def _written(cell):
-    """Numbers without an exponent, days as the standard has them."""
-    if cell is None:
-        return ""
-    return fields.Date.to_string(cell) if hasattr(cell, "isoformat") else f"{cell:f}"
-
-
 TABLE_IN = """
     DROP TABLE IF EXISTS rate_in;
     DROP TABLE IF EXISTS rate_missing;
@@ -354,12 +349,12 @@ CORRECT = f"""
 """
 
 CHANGE = f"""
-    UPDATE rate_in
-       SET fate = CASE WHEN EXISTS (
-               SELECT FROM billing_rate known WHERE known.plan_id = %(plan)s AND {_SAME_TIME}
-           ) THEN 'change' ELSE 'new' END
-     WHERE fate IS NULL
+    UPDATE rate_in SET fate = 'change'
+      FROM billing_rate known
+     WHERE known.plan_id = %(plan)s AND rate_in.fate IS NULL AND {_SAME_TIME}
 """
+
+NEW = "UPDATE rate_in SET fate = 'new' WHERE fate IS NULL"
 
 # A rate that one row repeats, and another one cuts short, does not go on by itself.
 SAME_NO_MORE = f"""

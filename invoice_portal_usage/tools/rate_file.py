@@ -92,22 +92,24 @@ def read(data: bytes, normal: Callable[[str], str | None]) -> Iterator[RateRow |
         head = text.readline()
     delimiter = max(";,\t|", key=head.count)
     text.seek(0)
-    rows = csv.reader(text, delimiter=delimiter)
+    # Strict: a quotation mark that is never closed must not swallow the rest.
+    rows = csv.reader(text, delimiter=delimiter, strict=True)
     places = None
     while True:
+        line = rows.line_num + 1
         try:
             cells = next(rows)
         except StopIteration:
             break
         except (csv.Error, UnicodeError) as error:
             # Where it goes on after an unfinished quote or broken characters, nobody knows.
-            raise UnreadableFile("broken", str(rows.line_num + 1)) from error
+            raise UnreadableFile("broken", str(line)) from error
         if not any(cell.strip("\ufeff \t\0") for cell in cells):
             continue
         if places is None:
             places = _places(cells)
         else:
-            yield _row(rows.line_num, cells, places, normal)
+            yield _row(line, cells, places, normal)
     if places is None:
         raise UnreadableFile("empty")
 
