@@ -65,7 +65,7 @@ class BillingRateDestination(models.Model):
             if destination.rate_count:
                 raise UserError(
                     self.env._(
-                        "%(count)s rates lead to “%(group)s”: give them another destination group first.",
+                        "Rates lead to “%(group)s” (%(count)s): give them another destination group first.",
                         count=destination.rate_count,
                         group=destination.name,
                     )

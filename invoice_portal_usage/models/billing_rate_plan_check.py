@@ -171,7 +171,7 @@ class BillingRatePlan(models.Model):
             yield Finding(
                 "note",
                 self.env._(
-                    "%(count)s prefixes ended in the past, and nothing followed: “%(example)s” on %(day)s, for one.",
+                    "Prefixes that ended in the past, and nothing followed: %(count)s (“%(example)s” on %(day)s, for one).",
                     count=len(ended),
                     example=ended[0]["prefix"],
                     day=format_date(self.env, ended[0]["date_until"]),
@@ -255,8 +255,8 @@ class BillingRatePlan(models.Model):
             yield Finding(
                 "note",
                 self.env._(
-                    "%(count)s prefixes cost what the next shorter one does, in the same group: “%(prefix)s” as "
-                    "“%(shorter)s”, for one. They do no harm.",
+                    "Prefixes that cost what the next shorter one does, in the same group: %(count)s (“%(prefix)s” as "
+                    "“%(shorter)s”, for one). They do no harm.",
                     count=len(needless),
                     prefix=prefix,
                     shorter=shorter,

@@ -56,7 +56,7 @@ class BillingRatePlan(models.Model):
         file.write(b"\xef\xbb\xbf")
         # Named cursors are the database's own: rows come in batches, however many there are. Numbers come as texts,
         # because Odoo makes floats of them.
-        with self.env.cr._cnx.cursor(name="billing_rates") as rows:
+        with self._set_by_set(), self.env.cr._cnx.cursor(name="billing_rates") as rows:
             rows.itersize = BATCH
             rows.execute(
                 """

@@ -238,7 +238,7 @@ class TestPlan(UsageCommon):
         return self.env["res.currency"].sudo().search([("id", "!=", self.plan.currency_id.id)], limit=1)
 
     def test_a_used_group_is_not_deleted(self):
-        with self._refuses("1 rates lead to"):
+        with self._refuses("Rates lead to “Elsewhere” \\(1\\)"):
             self.world.unlink()
         empty = self._new_destination("Empty")
         bill = self._bill()
@@ -518,7 +518,7 @@ class TestPlan(UsageCommon):
             "Nothing is for all the rest",
             "“33” has no rate from 03/01/2026 until 03/04/2026",
             "“34” ends on 12/31/2026, and nothing follows",
-            "1 prefixes ended in the past, and nothing followed: “35”",
+            "ended in the past, and nothing followed: 1 (“35”",
             "“36” has a rate for peak hours only",
             "“7” is never reached",
             "“4930” as “49”",

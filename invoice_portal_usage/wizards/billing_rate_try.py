@@ -187,6 +187,8 @@ class BillingRateTry(models.TransientModel):
         if candidate.hindrance == "hours":
             hours = dict(rate._fields["band"]._description_selection(self.env))[rate.band]
             return self.env._("%(rate)s: for other hours (%(hours)s).", rate=rate._label(), hours=hours)
+        if rate.prefix == STAR:
+            return self.env._("%s: for what nothing else fits.", rate._label())
         return self.env._("%s: fits, but less of the number.", rate._label())
 
     def _unit(self, unit):
