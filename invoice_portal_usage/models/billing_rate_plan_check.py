@@ -171,7 +171,8 @@ class BillingRatePlan(models.Model):
             yield Finding(
                 "note",
                 self.env._(
-                    "Prefixes that ended in the past, and nothing followed: %(count)s (“%(example)s” on %(day)s, for one).",
+                    "Prefixes that ended in the past, and nothing followed: %(count)s (“%(example)s” on %(day)s, for "
+                    "one).",
                     count=len(ended),
                     example=ended[0]["prefix"],
                     day=format_date(self.env, ended[0]["date_until"]),

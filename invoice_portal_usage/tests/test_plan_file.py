@@ -375,7 +375,7 @@ class TestPlanFile(UsageCommon):
     # -- many ---------------------------------------------------------------------------------------------------------
 
     def test_many(self):
-        """Nothing is done rate by rate: as many statements for thousands as for a few. Times are in the log, for people."""
+        """Nothing is done rate by rate: as many statements for thousands as for a few."""
         data = (
             HEAD + "\n".join(f"{2 * 10**6 + number},Zone {number % 50},0.01,60,60,,,," for number in range(MANY))
         ).encode()
