@@ -512,7 +512,6 @@ class BillingUsageImport(models.Model):
             "empty": self.env._("This file is empty."),
             "kind": kinds.get(values.get("kind"), ""),
             "gone": self.env._("The file is no longer there. Upload it again."),
-            "changed": self.env._("The file is no longer the one that was checked. Upload it again."),
             "rejects": self.env._(
                 "%(count)s rows were rejected, so the file is read no further: see the reasons, and whether the "
                 "columns are chosen rightly."
