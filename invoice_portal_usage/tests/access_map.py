@@ -14,8 +14,8 @@ GET user readonly
     /billing/usage/import/<int:import_id>/rejected.csv
                                                       refused refused refused login   login   login   refused refused
 ANY user readonly
-    /billing/rate-plan/<model('billing.rate.plan'):plan>.csv
-                                                      none    none    none    none    none    none    none    none
+    /billing/rate-plan/<model('billing.rate.plan'):plan>/rates.csv
+                                                      refused refused refused login   login   login   refused refused
 GET public readonly
     /my/invoices/<int:invoice_id>/usage.csv           shown   shown   home    home    home    shown   home    home
 POST user
