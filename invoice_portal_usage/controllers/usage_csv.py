@@ -85,10 +85,13 @@ class BillingUsageCsv(CustomerPortal):
         website=True,
         readonly=True,
     )
-    def billing_invoice_usage_csv(self, invoice_id, access_token=None, **kwargs):
-        """The records of a finalized invoice, as they were when it was finalized; to whoever may see the invoice."""
+    def billing_invoice_usage_csv(self, invoice_id, **kwargs):
+        """The records of a finalized invoice, as they were when it was finalized; to whoever may see the invoice.
+
+        The link that is mailed with an invoice is not enough: whom a client called is told to the client alone.
+        """
         try:
-            invoice = self._document_check_access("account.move", invoice_id, access_token)
+            invoice = self._document_check_access("account.move", invoice_id)
         except (AccessError, MissingError):
             return request.redirect("/my")
         attachment = invoice._billing_usage_csv_sudo()

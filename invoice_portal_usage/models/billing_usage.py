@@ -54,8 +54,9 @@ class BillingUsage(models.Model):
     bill_id = LooseMany2one("billing.usage.bill", readonly=True, groups="base.group_user")
 
     _one_external_id = models.UniqueIndex("(source_id, external_id)", "This record is known already.")
-    # What is still to bill stays small however long the history grows.
-    _open_idx = models.Index("(partner_id, day) WHERE bill_id IS NULL AND partner_id IS NOT NULL")
+    # What is still to bill of a client is found however long its history grows; and so is what is the client's at all,
+    # which its pages ask for.
+    _client_idx = models.Index("(partner_id, bill_id, day) WHERE partner_id IS NOT NULL")
     _unrated_idx = models.Index("(company_id, unrated_reason) WHERE unrated_reason IS NOT NULL")
     _bill_idx = models.Index("(bill_id) WHERE bill_id IS NOT NULL")
     # An import's rows stand together: a few bytes say where.

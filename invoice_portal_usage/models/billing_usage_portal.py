@@ -21,10 +21,6 @@ class BillingUsage(models.Model):
     source_id = LooseMany2one(groups="base.group_user")
     attributes = fields.Json(groups="base.group_user")
 
-    # A client asks for its own days, billed or not, and anybody may ask: without it each page would read the records of
-    # all clients.
-    _client_idx = models.Index("(partner_id, day) WHERE partner_id IS NOT NULL")
-
     def _own_explained_sudo(self):
         """What stands on the lists of these records, in plain values, and how each came to its amount.
 

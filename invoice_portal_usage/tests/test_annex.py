@@ -265,13 +265,24 @@ class TestInvoiceUsageDownload(AnnexCommon, HttpCase):
         self.assertEqual(hashlib.sha256(response.content).hexdigest(), self.invoice.billing_usage_csv_hash)
         self.assertIn("attachment", response.headers["Content-Disposition"])
 
-    def test_whoever_has_the_link_gets_it(self):
+    def test_a_link_alone_opens_no_records(self):
         self.authenticate(None, None)
         token = self.invoice.sudo()._portal_ensure_token()
         self.env.flush_all()
-        self.assertEqual(self._get(access_token=token).status_code, 200)
-        for wrong in ("", "x", token[:-1]):
-            self.assertEqual(self._get(access_token=wrong).status_code, 303)
+        for given in (token, "", "x", token[:-1]):
+            self.assertEqual(self._get(access_token=given).status_code, 303)
+
+    def test_the_page_of_the_invoice_leads_to_it(self):
+        self._new_portal_user(self.client, "ann")
+        self.authenticate("ann", "ann")
+        href = f"/my/invoices/{self.invoice.id}/usage.csv"
+        self.assertIn(href, self.url_open(f"/my/invoices/{self.invoice.id}").text)
+        self.authenticate(None, None)
+        token = self.invoice.sudo()._portal_ensure_token()
+        self.env.flush_all()
+        page = self.url_open(f"/my/invoices/{self.invoice.id}?access_token={token}")
+        self.assertEqual(page.status_code, 200)
+        self.assertNotIn(href, page.text)
 
     @mute_logger("odoo.http")
     def test_nobody_else_does(self):
