@@ -90,9 +90,9 @@ def say(name, **facts):
 class Worker:
     """One process, and what it said."""
 
-    def __init__(self, options, name):
+    def __init__(self, options, name, script=__file__):
         self.name = name
-        command = [sys.executable, __file__, "-c", options.config, "-d", options.database, "--work", name]
+        command = [sys.executable, script, "-c", options.config, "-d", options.database, "--work", name]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def said(self):
