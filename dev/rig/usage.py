@@ -4,7 +4,7 @@ usage.py -c CONFIG -d DATABASE [--seed N] [--rounds N]     the whole experiment,
 usage.py -c CONFIG -d DATABASE --work NAME                 one of the workers, as the experiment starts them
 
 The same file, with some rows that are none, is uploaded so many times. Two workers read the uploads, one is killed
-(SIGKILL) at a moment that chance names, a third goes on. Real processes, real commits. Afterwards the database is asked.
+(SIGKILL) at a moment that chance names, a third goes on. Real processes, real commits; then the database is asked.
 """
 
 import argparse
