@@ -38,7 +38,11 @@ class BillingPortalUsage(BillingPortalInvoices):
         client, Usage = self._billing_client(), request.env["billing.usage"]
         earlier = client._own_usage_earlier_sudo()
         of_bill = client._own_usage_of_bill_sudo(period) if period else None
-        latest = Usage.browse() if of_bill else Usage._own_usage_sudo([], order="day desc, id desc", limit=LATEST_SHOWN)
+        latest = (
+            Usage.browse()
+            if of_bill
+            else Usage._own_usage_sudo([], order="day desc, moment desc, id desc", limit=LATEST_SHOWN)
+        )
         return request.render(
             "invoice_portal_usage.portal_usage",
             {

@@ -11,6 +11,7 @@ from . import (
     billing_rate_plan_file,
     billing_rate_plan_match,
     billing_run_client,
+    billing_subscription_phase,
     billing_usage,
     billing_usage_account,
     billing_usage_bill,

@@ -1,8 +1,21 @@
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
+from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..tools.usage_row import Unreadable
+
+# Whose usage is, and by which plan, follows from these.
+DECIDING_FIELDS = {
+    "source_id",
+    "key",
+    "number",
+    "partner_id",
+    "subscription_id",
+    "rate_plan_id",
+    "date_from",
+    "date_until",
+}
 
 
 class BillingUsageAccount(models.Model):
@@ -77,10 +90,47 @@ class BillingUsageAccount(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
-        return super().create([self._of_the_commercial_entity(vals) for vals in vals_list])
+        accounts = super().create([self._of_the_commercial_entity(vals) for vals in vals_list])
+        accounts._rate_what_follows(())
+        return accounts
 
     def write(self, vals):
-        return super().write(self._of_the_commercial_entity(vals))
+        before = self._what_it_had()
+        result = super().write(self._of_the_commercial_entity(vals))
+        if vals.keys() & DECIDING_FIELDS:
+            self._rate_what_follows(before)
+        return result
+
+    def unlink(self):
+        before, companies = self._what_it_had(), self.company_id
+        result = super().unlink()
+        self.browse()._rate_what_follows(before, companies)
+        return result
+
+    def _what_it_had(self):
+        return {(account.source_id.id, account.number, account.partner_id.id) for account in self}
+
+    def _rate_what_follows(self, before, companies=None):
+        """Usage that is not billed yet goes with its number: to another client, to nobody, by another plan.
+
+        :param before: source, number and client of each of these, as it was
+        """
+        self.flush_recordset()
+        now = self._what_it_had()
+        sources = {source for source, _number, _partner in now.union(before)}
+        numbers = {number for _source, number, _partner in now.union(before)}
+        clients = {partner for _source, _number, partner in now.union(before)}
+        if not numbers:
+            return
+        domain = (
+            Domain("source_id", "in", list(sources))
+            & Domain("account", "in", list(numbers))
+            # What was a client's is found by the client, what was nobody's among what is not rated.
+            & (Domain("partner_id", "in", list(clients)) | Domain("unrated_reason", "=", "account"))
+        )
+        companies = companies or self.company_id
+        usage = self.env["billing.usage"].with_context(allowed_company_ids=companies.ids)
+        usage._rate_again(domain, everything=True)
 
     def _of_the_commercial_entity(self, vals):
         if not vals.get("partner_id"):

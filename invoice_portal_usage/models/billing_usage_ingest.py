@@ -194,14 +194,14 @@ class BillingUsage(models.Model):
 
     @api.model
     def _resolve_parties(self, source):
-        """Find the clients and subscriptions that staged records name; an account goes before either.
+        """Find the clients and subscriptions that staged records name, and compare them with their accounts'.
 
         :return: `[(line, external id, reason)]` of those that name nobody, which are no longer staged
         """
         named = self.env.execute_query(
             SQL(
                 "SELECT DISTINCT client, subscription FROM billing_usage_staged"
-                " WHERE account IS NULL AND (client IS NOT NULL OR subscription IS NOT NULL)"
+                " WHERE client IS NOT NULL OR subscription IS NOT NULL"
             )
         )
         if not named:
@@ -232,20 +232,39 @@ class BillingUsage(models.Model):
                 UPDATE billing_usage_staged staged
                    SET partner_id = found.partner_id::int, subscription_id = found.subscription_id::int
                   FROM (VALUES %s) found (client, subscription, partner_id, subscription_id)
-                 WHERE staged.account IS NULL AND staged.client IS NOT DISTINCT FROM found.client
+                 WHERE staged.client IS NOT DISTINCT FROM found.client
                    AND staged.subscription IS NOT DISTINCT FROM found.subscription
                 """,
                 found,
             )
-        if not nobody:
-            return []
+        refused = []
+        if nobody:
+            rows = self.env.execute_query(
+                SQL(
+                    "DELETE FROM billing_usage_staged WHERE partner_id IS NULL"
+                    " AND (client IS NOT NULL OR subscription IS NOT NULL)"
+                    " RETURNING line, external_id, client, subscription"
+                )
+            )
+            refused += [
+                (line, external_id, nobody[client, subscription]) for line, external_id, client, subscription in rows
+            ]
         rows = self.env.execute_query(
             SQL(
-                "DELETE FROM billing_usage_staged WHERE account IS NULL AND partner_id IS NULL"
-                " RETURNING line, external_id, client, subscription"
+                """
+                DELETE FROM billing_usage_staged staged
+                      USING billing_usage_account account
+                       JOIN res_partner owner ON owner.id = account.partner_id
+                      WHERE account.source_id = staged.source_id AND account.number = staged.account
+                        AND daterange(account.date_from, account.date_until, '[]') @> staged.moment::date
+                        AND (owner.commercial_partner_id <> staged.partner_id
+                             OR staged.subscription_id IS NOT NULL
+                                AND staged.subscription_id IS DISTINCT FROM account.subscription_id)
+                  RETURNING staged.line, staged.external_id
+                """
             )
         )
-        return [(line, external_id, nobody[client, subscription]) for line, external_id, client, subscription in rows]
+        return refused + [(line, external_id, source._why_nobody("account", "", 0)) for line, external_id in rows]
 
     @api.model
     def _by_reference(self, model, fname, words, domain):

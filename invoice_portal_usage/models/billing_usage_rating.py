@@ -218,7 +218,9 @@ class BillingUsage(models.Model):
             )
             for length in lengths
         ]
-        aliases.append((SQL.identifier("rate_rest"), SQL("'*'"), 1))
+        # The rate for all the rest is for telephone numbers, too; what is none ("anonymous") is not rated.
+        rest = SQL("CASE WHEN planned.kind <> 'phone' OR planned.destination ~ '^([a-z]{2}:)?[0-9]+$' THEN '*' END")
+        aliases.append((SQL.identifier("rate_rest"), rest, 1))
         lookups = [
             SQL(
                 """

@@ -151,6 +151,9 @@ class BillingUsageSource(models.Model):
         result = super().write(vals)
         if vals.keys() & READING_FIELDS:
             self.account_ids._compute_number()
+        if vals.keys() & {*READING_FIELDS, "rate_plan_id", "unit"}:
+            usage = self.env["billing.usage"].with_context(allowed_company_ids=self.company_id.ids)
+            usage._rate_again([("source_id", "in", self.ids)], everything=True)
         return result
 
     @api.ondelete(at_uninstall=False)
@@ -220,6 +223,8 @@ class BillingUsageSource(models.Model):
     def _why_nobody(self, what, text, count):
         if what == "both":
             return self.env._("The subscription is not this client's: %s.", text)
+        if what == "account":
+            return self.env._("Its number is not of the client or subscription that it names.")
         if count:
             return self.env._("“%(text)s” is the reference of %(count)s records.", text=text, count=count)
         if what == "client":

@@ -36,3 +36,13 @@ class ResPartner(models.Model):
             "billing_usage_grouping",
             "billing_usage_stopped",
         ]
+
+    def write(self, vals):
+        result = super().write(vals)
+        if vals.keys() & {"billing_rate_plan_id", "tz"}:
+            # Elevated to look and to rate: whoever edits a contact may not read what it used, and is not told.
+            usage = self.env["billing.usage"].sudo()
+            domain = [("partner_id", "in", self.ids), ("bill_id", "=", False)]
+            for (company,) in usage._read_group(domain, ["company_id"]):
+                usage.with_context(allowed_company_ids=company.ids)._rate_again(domain, everything=True)
+        return result

@@ -201,3 +201,17 @@ class TestIngest(UsageCommon):
         self._hand_in({})
         with self.assertRaisesRegex(UserError, "Archive it"):
             self.source.unlink()
+
+    def test_a_call_needs_a_number(self):
+        result = self._hand_in({"destination": ""}, {"destination": "  "}, {"destination": None})
+        self.assertEqual((result["accepted"], len(result["rejected"])), (0, 3))
+        self.assertIn("destination", result["rejected"][0]["reason"])
+
+    def test_a_number_of_another_client_than_is_named(self):
+        self.other_client.sudo().ref = "BOLT"
+        self.client.sudo().ref = "ACME"
+        result = self._hand_in({"client": "BOLT"}, {"client": "ACME"}, {"client": "nobody"})
+        self.assertEqual([refused["index"] for refused in result["rejected"]], [0, 2])
+        self.assertIn("not of the client", result["rejected"][0]["reason"])
+        self.assertNotIn("Acme", result["rejected"][0]["reason"])
+        self.assertEqual(self._usage("call-1").partner_id, self.client)

@@ -109,8 +109,7 @@ class TestRating(UsageCommon):
         self.env["billing.usage.account"].create(
             {"source_id": self.source.id, "key": "030 1001", "partner_id": self.other_client.id}
         )
-        self.assertEqual(self.env["billing.usage"]._rate_again(), (1, 0))
-        self.assertEqual(self._usage("nobody").partner_id, self.other_client)
+        self.assertEqual(self._usage("nobody").partner_id, self.other_client, "As soon as it is somebody's")
         self.assertEqual(self.env["billing.usage"]._rate_again(), (0, 0))
 
     def test_a_changed_plan_makes_what_is_open_stale(self):
@@ -128,7 +127,7 @@ class TestRating(UsageCommon):
         self.plan._touch()
         self.assertEqual(self._rate("110", 60).destination_id, self.landline)
         self.assertEqual(self._rate("+1202555", 60).amount, 5)
-        self.assertEqual(self._rate("anonymous", 60).destination_id, self.world)
+        self.assertEqual(self._rate("anonymous", 60).unrated_reason, "rate", "No number: no guess at its price")
 
     def test_keys_are_compared_whatever_their_case(self):
         plan = self._new_plan("Work", unit="hour")
@@ -151,3 +150,37 @@ class TestRating(UsageCommon):
         merge._merge((self.client | self.other_client).ids, self.other_client)
         self.env.invalidate_all()
         self.assertEqual(self._usage("call").partner_id, self.other_client)
+
+    def test_open_usage_goes_with_its_number(self):
+        self._hand_in({"id": "open"}, {"id": "billed"})
+        self.env.cr.execute("UPDATE billing_usage SET bill_id = 1 WHERE external_id = 'billed'")
+        self.env.invalidate_all()
+        self.account.partner_id = self.other_client
+        billed, still_open = self._usage("billed", "open")
+        self.assertEqual((billed.partner_id, still_open.partner_id), (self.client, self.other_client))
+        self.account.date_until = "2026-03-09"
+        self.assertEqual((self._usage("open").partner_id.id, self._usage("open").unrated_reason), (False, "account"))
+        self.env["billing.usage.account"].create(
+            {
+                "source_id": self.source.id,
+                "key": self.account.key,
+                "partner_id": self.client.id,
+                "date_from": "2026-03-10",
+            }
+        )
+        self.assertEqual(self._usage("open").partner_id, self.client)
+        self.env["billing.usage.account"].search([("source_id", "=", self.source.id)]).unlink()
+        self.assertEqual(self._usage("open").unrated_reason, "account")
+        self.assertEqual(self._usage("billed").partner_id, self.client)
+
+    def test_open_usage_follows_the_plan(self):
+        self._hand_in({"id": "open"})
+        plan = self._new_plan("Dear")
+        group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "All"})
+        self._new_rate("*", group, 6)
+        self.client.billing_rate_plan_id = plan
+        self.assertEqual(self._usage("open").amount, 6)
+        self.client.billing_rate_plan_id = False
+        self.assertEqual(self._usage("open").amount, 0.06)
+        self.source.rate_plan_id = plan
+        self.assertEqual(self._usage("open").amount, 6)

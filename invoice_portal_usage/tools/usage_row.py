@@ -98,7 +98,10 @@ class Reader:
                 self._text(raw, what) or "" for what in ("id", "account", "destination")
             )
         external_id = external_id.strip() or self._missing("id")
-        account = account.strip()
+        account, destination = account.strip(), destination.strip()
+        if self._is_phone and not destination:
+            # The price for all the rest would be anybody's guess.
+            raise Unreadable("missing", what="destination")
         client = self._text(raw, "client") if "client" in raw else None
         subscription = self._text(raw, "subscription") if "subscription" in raw else None
         if not (account or client or subscription):
@@ -112,7 +115,7 @@ class Reader:
             subscription,
             self._moment(get("moment")),
             # A key is shown as it was written, and looked up whatever its case.
-            self._place(destination.strip()) if self._is_phone else destination.strip(),
+            self._place(destination) if self._is_phone else destination,
             self._quantity_of(get("quantity"), self._text(raw, "unit") if "unit" in raw else None),
             self._attributes(attributes) if attributes else None,
         )

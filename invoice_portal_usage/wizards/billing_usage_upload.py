@@ -17,6 +17,13 @@ class BillingUsageUpload(models.TransientModel):
     data = fields.Binary(string="File", attachment=False)
     filename = fields.Char()
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        uploads = super().create(vals_list)
+        uploads.source_id.check_access("read")
+        uploads.mended_from_id.check_access("read")
+        return uploads
+
     @api.model
     def _open(self, mended_from=None):
         wizard = self.create(
@@ -72,6 +79,12 @@ class BillingUsageTakeBack(models.TransientModel):
     import_id = fields.Many2one("billing.usage.import", required=True, readonly=True, ondelete="cascade")
     record_count = fields.Integer(compute="_compute_record_count")
     duplicate_count = fields.Integer(related="import_id.duplicate_count")
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        wizards = super().create(vals_list)
+        wizards.import_id.check_access("read")
+        return wizards
 
     @api.model
     def _open(self, batch):
