@@ -115,8 +115,8 @@ class BillingUsage(models.Model):
                 SELECT whose.*,
                        CASE WHEN plan_clock IS NULL THEN 'any'
                             WHEN (peak_weekend OR EXTRACT(isodow FROM plan_clock) < 6)
-                             AND EXTRACT(epoch FROM plan_clock::time) >= peak_from * 3600
-                             AND EXTRACT(epoch FROM plan_clock::time) < peak_until * 3600 THEN 'peak'
+                             AND EXTRACT(epoch FROM plan_clock::time) >= round(peak_from * 3600)
+                             AND EXTRACT(epoch FROM plan_clock::time) < round(peak_until * 3600) THEN 'peak'
                             ELSE 'off_peak' END AS band
                   FROM whose
             ),

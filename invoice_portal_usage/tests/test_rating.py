@@ -66,6 +66,15 @@ class TestRating(UsageCommon):
         ):
             self.assertEqual(self._rate("+441", 60, moment).amount, amount, moment)
 
+    def test_peak_begins_with_the_second_that_is_meant(self):
+        """Twenty past has no exact number of hours."""
+        self._new_rate("44", self.world, 1, band="peak")
+        self._new_rate("44", self.world, 0.5, band="off_peak")
+        for minute in (10, 20, 40, 50):
+            self.plan.peak_from = 8 + minute / 60
+            self.assertEqual(self._rate("+441", 60, f"2026-03-10T08:{minute - 1:02}:59Z").amount, 0.5, minute)
+            self.assertEqual(self._rate("+441", 60, f"2026-03-10T08:{minute}:00Z").amount, 1, minute)
+
     def test_whose_plan(self):
         def plan(price):
             plan = self._new_plan(f"At {price}")

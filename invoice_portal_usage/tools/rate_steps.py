@@ -7,7 +7,8 @@ import re
 import unicodedata
 from datetime import datetime
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal, localcontext
-from zoneinfo import ZoneInfo
+
+from odoo.addons.invoice_portal.tools.local_time import local_moment
 
 MICRO = Decimal("0.000001")
 STAR = "*"
@@ -58,7 +59,7 @@ def leading_parts(number: str) -> list[str]:
 
 def local(moment: datetime, tz: str) -> datetime:
     """What clocks in this zone show at a moment given in UTC."""
-    return moment.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(tz)).replace(tzinfo=None)
+    return local_moment(moment, tz).replace(tzinfo=None)
 
 
 def band_of(there: datetime, peak_from: float, peak_until: float, peak_weekend: bool) -> str:
