@@ -10,6 +10,7 @@ from . import (
     billing_rate_plan_check,
     billing_rate_plan_file,
     billing_rate_plan_match,
+    billing_rate_plan_terms,
     billing_run_client,
     billing_subscription_phase,
     billing_usage,

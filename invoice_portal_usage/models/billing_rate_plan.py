@@ -68,6 +68,10 @@ class BillingRatePlan(models.Model):
         readonly=True, default=1, copy=False, help="Goes up with each change: usage rated before is rated again."
     )
 
+    rates_key = fields.Char(
+        readonly=True, copy=False, groups="base.group_system", help="Another one whenever something of it changes."
+    )
+
     _peak = models.Constraint(
         "CHECK (peak_from >= 0 AND peak_until <= 24 AND peak_from <= peak_until)", "Peak hours begin before they end."
     )
@@ -115,8 +119,8 @@ class BillingRatePlan(models.Model):
         return result
 
     def _refuse_revision(self, *vals_list):
-        """By it usage is known to be rated as the plan is: it counts changes, and is not set."""
-        if not self.env.su and any("revision" in vals for vals in vals_list):
+        """By it usage is known to be rated as the plan is: it counts changes, and is not set. Nor is the key."""
+        if not self.env.su and any({"revision", "rates_key"} & vals.keys() for vals in vals_list):
             raise AccessError(self.env._("The revision of a rate plan counts its changes: nobody sets it."))
 
     def _changes(self, vals, fname):
@@ -208,9 +212,13 @@ class BillingRatePlan(models.Model):
     def _touch(self):
         """Something of these plans changed: what is not billed yet is to be rated again."""
         if self:
-            self.flush_recordset(["revision"])
-            self.env.cr.execute("UPDATE billing_rate_plan SET revision = revision + 1 WHERE id IN %s", [self._ids])
-            self.invalidate_recordset(["revision"])
+            self.flush_recordset(["revision", "rates_key"])
+            # The key is none that was there before: a number might be, after a rollback.
+            self.env.cr.execute(
+                "UPDATE billing_rate_plan SET revision = revision + 1, rates_key = gen_random_uuid() WHERE id IN %s",
+                [self._ids],
+            )
+            self.invalidate_recordset(["revision", "rates_key"])
 
     @contextmanager
     def _set_by_set(self):
@@ -237,6 +245,7 @@ class BillingRatePlan(models.Model):
             facts = {"old": plan.id, "new": new.id, "company": new.company_id.id, "uid": self.env.uid}
             with self._set_by_set():
                 self.env.cr.execute(COPY_RATES, facts)
+        copies._touch()
         self.env.invalidate_all()
         return copies
 

@@ -397,48 +397,19 @@ class BillingUsageImport(models.Model):
 
     def _rated(self, taken):
         """Entry, row and what rating says of it, for those whose client is named rightly."""
-        usage = self.env["billing.usage"]
-        of_company = [("company_id", "in", (False, self.source_id.company_id.id))]
-        clients = usage._by_reference("res.partner", "ref", {row.client for _e, row in taken if row.client}, of_company)
-        subscriptions = usage._by_reference(
-            "billing.subscription", "reference", {row.subscription for _e, row in taken if row.subscription}, of_company
-        )
-        values, by_line = [], {}
-        for entry, row in taken:
-            client = clients.get(row.client, self.env["res.partner"]).commercial_partner_id
-            contract = subscriptions.get(row.subscription, self.env["billing.subscription"])
-            if not row.account and row.client and len(client) != 1:
-                entry["reason"] = self.source_id._why_nobody("client", row.client, len(client))
-            elif not row.account and row.subscription and len(contract) != 1:
-                entry["reason"] = self.source_id._why_nobody("subscription", row.subscription, len(contract))
-            else:
-                by_line[row.line] = entry, row
-                partner = (client or contract.partner_id).id or None
-                values.append(
-                    SQL(
-                        "(%s::int, %s::int, %s::text, %s::text, %s::int, %s::int,"
-                        " %s::timestamp, %s::text, %s::numeric)",
-                        row.line,
-                        self.source_id.id,
-                        row.external_id,
-                        row.account,
-                        partner,
-                        contract.id or None,
-                        row.moment,
-                        row.destination,
-                        row.quantity,
-                    )
-                )
-        if not values:
+        by_line = {row.line: (entry, row) for entry, row in taken}
+        if not by_line:
             return []
         for model in ("billing.usage.account", "billing.usage", "billing.rate", "billing.rate.plan", "res.partner"):
             self.env[model].flush_model()
         company = self.source_id.company_id
+        usage = self.env["billing.usage"].with_company(company)
+        for line, _external_id, reason in usage._stage(self.source_id, [row for _entry, row in taken]):
+            entry, _row = by_line.pop(line)
+            entry["reason"] = reason
         rows = self.env.execute_query_dict(
             SQL(
                 """
-                WITH shown (line, source_id, external_id, account, partner_id, subscription_id, moment, destination,
-                            quantity) AS (VALUES %(values)s)
                 SELECT rated.*, trim_scale(rated.due)::text AS price, known.id IS NOT NULL AS known,
                        destination.name AS destination_name, currency.name AS currency
                   FROM (%(rated)s) rated
@@ -449,9 +420,8 @@ class BillingUsageImport(models.Model):
              LEFT JOIN res_currency currency ON currency.id = plan.currency_id
               ORDER BY rated.line
                 """,
-                values=SQL(", ").join(values),
-                rated=usage.with_company(company)._rated_sql(
-                    SQL("shown"), company, SQL("line, source_id, external_id")
+                rated=SQL(" UNION ALL ").join(
+                    SQL("(%s)", select) for select in usage._rated_sql(company, SQL("line, source_id, external_id"))
                 ),
             )
         )

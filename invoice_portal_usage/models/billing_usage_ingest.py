@@ -1,12 +1,20 @@
 from typing import NamedTuple
 
+from psycopg2.errors import UniqueViolation
+
 from odoo import api, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
-from ..tools.copy_text import CopyText
+from ..tools.copy_rows import COLUMNS, NOTHING, CopyRows
 from ..tools.usage_row import Unreadable
+from .billing_usage_rating import RATED
 
+# What a record comes with, and what rating adds.
+INGESTED = (
+    "company_id", "source_id", "import_id", "external_id", "account", "moment", "destination", "quantity",
+    "attributes", *RATED,
+)  # fmt: skip
 # Records in one call of the API: as many as one transaction takes in well within a second.
 MOST_RECORDS = 10_000
 
@@ -113,17 +121,16 @@ class BillingUsage(models.Model):
         :return: `Taken`
         """
         source.ensure_one()
-        source_id = source.id
         seen, refused, changed, repeated = {}, [], [], []
         again = 0
 
-        def staged():
+        def once():
             nonlocal again
             for row in rows:
                 # One look does for nearly all.
                 known = seen.setdefault(row.external_id, row)
                 if known is row:
-                    yield source_id, *row
+                    yield row
                 elif known[2:] == row[2:]:
                     again += 1
                     repeated.append(row.line)
@@ -131,43 +138,16 @@ class BillingUsage(models.Model):
                     changed.append(row.external_id)
                     refused.append((row.line, row.external_id, source._why_changed()))
 
-        cr = self.env.cr
-        self._prepare_staging()
         self.env.flush_all()
-        cr.copy_expert(
-            "COPY billing_usage_staged (source_id, line, external_id, account, client, subscription, moment,"
-            " destination, quantity, attributes) FROM STDIN",
-            CopyText(staged()),
-        )
-        refused += self._resolve_parties(source)
+        refused += self._stage(source, once())
+        cr = self.env.cr
         cr.execute("SELECT nextval(pg_get_serial_sequence('billing_usage', 'id'))")
         [last_before] = cr.fetchone()
-        company = source.with_company(source.company_id)
-        self._expect_long_statement()
-        cr.execute(
-            SQL(
-                """
-                INSERT INTO billing_usage (
-                    company_id, source_id, import_id, external_id, account, moment, destination, quantity, attributes,
-                    account_id, partner_id, subscription_id, day, rate_plan_id, plan_revision, rate_id, destination_id,
-                    billed_quantity, list_amount, amount, allowance_quantity, unrated_reason
-                )
-                %(rated)s
-                ON CONFLICT (source_id, external_id) DO NOTHING
-                """,
-                rated=company.env["billing.usage"]._rated_sql(
-                    SQL("billing_usage_staged"),
-                    company.company_id,
-                    SQL(
-                        "%s::int AS company_id, source_id, %s::int AS import_id, external_id, account, moment,"
-                        " destination, quantity, attributes",
-                        source.company_id.id,
-                        batch.id,
-                    ),
-                ),
-            )
-        )
-        new = cr.rowcount
+        rated = self._rated_staged(source, batch)
+        # Looking for each whether it is known takes as long as writing it: done where some are.
+        new = None if batch.duplicate_count else self._insert_if_all_new(rated)
+        if new is None:
+            new = self._insert(rated, SQL("ON CONFLICT (source_id, external_id) DO NOTHING"))
         if new + len(refused) - len(changed) < len(seen):
             known_again, of_same_import, other = self._compare_with_known(batch, last_before)
             again += known_again
@@ -180,17 +160,52 @@ class BillingUsage(models.Model):
         return Taken(new, again, refused, repeated, changed)
 
     @api.model
-    def _prepare_staging(self):
-        self.env.cr.execute(
-            """
-            CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staged (
-                id integer, source_id integer, line integer, external_id varchar, account varchar, client varchar,
-                subscription varchar, moment timestamp, destination varchar, quantity numeric, attributes jsonb,
-                partner_id integer, subscription_id integer
-            ) ON COMMIT DROP;
-            TRUNCATE billing_usage_staged
-            """
+    def _stage(self, source, rows):
+        """Put rows where they are rated, each with its client or subscription if it names one.
+
+        :return: `[(line, external id, reason)]` of those that name nobody, which are not there
+        """
+        self._prepare_staging()
+        self.env.cr.copy_expert(
+            f"COPY billing_usage_staged ({', '.join(COLUMNS)}) FROM STDIN WITH (NULL '{NOTHING}')",
+            CopyRows(source.id, rows),
         )
+        return self._resolve_parties(source)
+
+    @api.model
+    def _rated_staged(self, source, batch):
+        """What is staged, rated: SELECTs with the columns of `INGESTED`."""
+        company = source.company_id
+        return self.with_company(company)._rated_sql(
+            company,
+            SQL(
+                "%s::int AS company_id, source_id, %s::int AS import_id, external_id, account, moment, destination,"
+                " quantity, attributes",
+                company.id,
+                batch.id,
+            ),
+        )
+
+    @api.model
+    def _insert_if_all_new(self, rated):
+        """How many there are; None: some are known, and none was written."""
+        try:
+            with self.env.cr.savepoint(flush=False):
+                return self._insert(rated, SQL())
+        except UniqueViolation:
+            return None
+
+    @api.model
+    def _insert(self, rated, otherwise):
+        """How many were written."""
+        columns = SQL(", ").join(map(SQL.identifier, INGESTED))
+        count = 0
+        with self._of_unknown_size():
+            for select in rated:
+                statement = SQL("INSERT INTO billing_usage (%s) %s %s", columns, select, otherwise)
+                self.env.cr.execute(statement, log_exceptions=False)
+                count += self.env.cr.rowcount
+        return count
 
     @api.model
     def _resolve_parties(self, source):

@@ -1,17 +1,21 @@
+from contextlib import contextmanager
+
 import pytz
 
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.fields import Domain
 from odoo.tools import SQL, ormcache
 
+from ..tools.prefix_ranges import NO_RATE, PLACE_SQL
 from ..tools.units import UNITS
+from .billing_rate_plan_terms import NO_TERMS
 
 RATED = (
     "account_id", "partner_id", "subscription_id", "day", "rate_plan_id", "plan_revision", "rate_id", "destination_id",
     "billed_quantity", "list_amount", "amount", "allowance_quantity", "unrated_reason",
 )  # fmt: skip
-# Digits that a quotient has before it is rounded: far more than any price and quantity can ask for.
-QUOTIENT = SQL("0.%s" % ("0" * 30))
+# Characters of rates in one statement, some 300,000 rates: what needs more is rated by several.
+MOST_IN_STATEMENT = 16_000_000
 
 
 class BillingUsage(models.Model):
@@ -23,84 +27,154 @@ class BillingUsage(models.Model):
     _inherit = "billing.usage"
 
     @api.model
-    def _expect_long_statement(self):
-        """Compiling these statements takes the database longer than running them, which it expects to be the other way
-        round."""
-        self.env.cr.execute("SET LOCAL jit = off")
+    def _prepare_staging(self):
+        """A place for records that are to be rated, and one for whose they are."""
+        self.env.cr.execute(
+            """
+            CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_staged (
+                id integer, source_id integer, line integer, external_id varchar, account varchar, client varchar,
+                subscription varchar, moment timestamp, destination varchar, quantity numeric, attributes jsonb,
+                partner_id integer, subscription_id integer
+            ) ON COMMIT DROP;
+            CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_owner (
+                source_id integer, key varchar, is_named boolean, account_id integer, partner_id integer,
+                subscription_id integer, is_phone boolean, date_from date, date_until date, tz varchar,
+                plan_id integer, revision integer, size numeric, measures boolean, plan_tz varchar, peak_from numeric,
+                peak_until numeric, peak_weekend boolean
+            ) ON COMMIT DROP;
+            TRUNCATE billing_usage_staged, billing_usage_owner
+            """
+        )
+
+    @contextmanager
+    def _of_unknown_size(self):
+        """For statements about what is staged, of which the database knows too little: it would sort where it can look
+        up, and compile for longer than it runs."""
+        self.env.cr.execute("SET LOCAL enable_mergejoin = off; SET LOCAL jit = off")
+        yield
+        self.env.cr.execute("SET LOCAL enable_mergejoin TO DEFAULT; SET LOCAL jit TO DEFAULT")
 
     @api.model
-    def _rated_sql(self, raw, company, columns):
-        """A SELECT that rates the rows of a table.
+    def _find_owners(self, company):
+        """Whose each account among the staged records is, and each record that names its client itself; by which plan.
 
-        :param raw: the table, with columns `source_id, account, partner_id, subscription_id, moment, destination,
-            quantity`; partner and subscription count where no account is named
+        Few rows, however many records: one for each account, and each time on which all that stays the same.
+        """
+        with self._of_unknown_size():
+            self.env.cr.execute(
+                SQL(
+                    """
+                    WITH named AS (
+                        SELECT DISTINCT source_id, account, CASE WHEN account IS NULL THEN partner_id END AS partner_id,
+                               CASE WHEN account IS NULL THEN subscription_id END AS subscription_id
+                          FROM billing_usage_staged
+                    ),
+                    parties AS MATERIALIZED (
+                        SELECT named.source_id, named.account, named.partner_id AS named_partner_id,
+                               named.subscription_id AS named_subscription_id, account.id AS account_id,
+                               client.commercial_partner_id AS partner_id, account.rate_plan_id AS account_plan_id,
+                               COALESCE(account.subscription_id, named.subscription_id) AS subscription_id,
+                               account.date_from, account.date_until
+                          FROM named
+                     LEFT JOIN billing_usage_account account
+                            ON account.source_id = named.source_id AND account.number = named.account
+                          JOIN res_partner client ON client.id = COALESCE(account.partner_id, named.partner_id)
+                    ),
+                    -- The plan of a subscription's package, from each change of its terms to the next.
+                    terms AS MATERIALIZED (
+                        SELECT phase.subscription_id, package.rate_plan_id,
+                               CASE WHEN lag(phase.id) OVER phases IS NOT NULL THEN phase.date_from END AS date_from,
+                               lead(phase.date_from) OVER phases - 1 AS date_until
+                          FROM billing_subscription_phase phase
+                          JOIN billing_package package ON package.id = phase.package_id
+                         WHERE phase.subscription_id IN (SELECT subscription_id FROM parties)
+                        WINDOW phases AS (PARTITION BY phase.subscription_id ORDER BY phase.date_from)
+                    ),
+                    clients AS MATERIALIZED (
+                        SELECT client.id, %(client_tz)s AS tz, %(client_plan)s AS rate_plan_id
+                          FROM res_partner client
+                         WHERE client.id IN (SELECT partner_id FROM parties)
+                    )
+                    INSERT INTO billing_usage_owner
+                    SELECT party.source_id,
+                           COALESCE(
+                               party.account,
+                               party.named_partner_id || '/' || COALESCE(party.named_subscription_id, 0)
+                           ), party.account IS NULL, party.account_id, party.partner_id, party.subscription_id,
+                           source.kind = 'phone', GREATEST(party.date_from, terms.date_from),
+                           LEAST(party.date_until, terms.date_until), client.tz, plan.id, plan.revision,
+                           %(size)s, %(plan_measure)s = %(source_measure)s, %(plan_tz)s, plan.peak_from,
+                           plan.peak_until, plan.peak_weekend
+                      FROM parties party
+                      JOIN billing_usage_source source ON source.id = party.source_id
+                      JOIN clients client ON client.id = party.partner_id
+                 LEFT JOIN terms ON terms.subscription_id = party.subscription_id
+                 LEFT JOIN billing_rate_plan plan
+                        ON plan.id = COALESCE(
+                            party.account_plan_id, terms.rate_plan_id, client.rate_plan_id, source.rate_plan_id)
+                     WHERE COALESCE(party.date_from, terms.date_from, '-infinity')
+                           <= COALESCE(terms.date_until, party.date_until, 'infinity')
+                    """,
+                    size=self._unit_sql("plan", "size"),
+                    plan_measure=self._unit_sql("plan", "measure"),
+                    source_measure=self._unit_sql("source", "measure"),
+                    client_plan=self.env["res.partner"]
+                    .with_company(company)
+                    ._field_to_sql("client", "billing_rate_plan_id"),
+                    client_tz=self._zone_sql("client", company),
+                    plan_tz=self._zone_sql("plan", company),
+                )
+            )
+
+    @api.model
+    def _rated_sql(self, company, columns):
+        """SELECTs that rate what is staged: each record is in one of them.
+
+        Of a staged record, partner and subscription count where no account is named.
+
         :param columns: what to select of it before the `RATED` columns
         """
-        partner = self.env["res.partner"].with_company(company)
-        zone = company.partner_id.tz or "UTC"
+        self._find_owners(company)
+        groups, length = [[]], 0
+        for terms in self._terms_of_owners():
+            length += terms.length
+            if groups[-1] and length > MOST_IN_STATEMENT:
+                groups.append([])
+                length = terms.length
+            groups[-1].append(terms)
+        return [self._rated_by_sql(company, columns, group, group is groups[0]) for group in groups]
+
+    @api.model
+    def _terms_of_owners(self):
+        """What the plans of staged records ask at the times of these records."""
+        plans = self.env.execute_query(
+            SQL("SELECT DISTINCT plan_id, is_phone FROM billing_usage_owner WHERE measures ORDER BY plan_id")
+        )
+        [(first, last)] = self.env.execute_query(
+            SQL("SELECT min(moment)::date - 1, max(moment)::date + 1 FROM billing_usage_staged")
+        )
+        for plan_id, is_phone in plans:
+            yield from self.env["billing.rate.plan"].sudo().browse(plan_id)._terms(is_phone, first, last)
+
+    @api.model
+    def _rated_by_sql(self, company, columns, terms, with_unplanned):
+        """
+        :param terms: what has one of their plans then is rated
+        :param with_unplanned: and so is what has no plan, which says why
+        """
+        # Each OFFSET 0 keeps what is worked out above it from being worked out again wherever it is used.
         return SQL(
             """
-            WITH measures (unit, measure, size) AS (VALUES %(units)s),
-            named AS MATERIALIZED (
-                SELECT DISTINCT source_id, account, CASE WHEN account IS NULL THEN partner_id END AS partner_id,
-                       CASE WHEN account IS NULL THEN subscription_id END AS subscription_id
-                  FROM %(raw)s
-            ),
-            -- Whose each account is, and each record that names its client itself: few rows, however many records.
-            parties AS MATERIALIZED (
-                SELECT named.source_id, named.account, named.partner_id AS named_partner_id,
-                       named.subscription_id AS named_subscription_id, account.id AS account_id,
-                       client.commercial_partner_id AS partner_id, account.rate_plan_id AS account_plan_id,
-                       COALESCE(account.subscription_id, named.subscription_id) AS subscription_id,
-                       account.date_from, account.date_until
-                  FROM named
-             LEFT JOIN billing_usage_account account
-                    ON account.source_id = named.source_id AND account.number = named.account
-                  JOIN res_partner client ON client.id = COALESCE(account.partner_id, named.partner_id)
-            ),
-            -- The plan of a subscription's package, from each change of its terms to the next.
-            terms AS MATERIALIZED (
-                SELECT phase.subscription_id, package.rate_plan_id,
-                       CASE WHEN lag(phase.id) OVER phases IS NOT NULL THEN phase.date_from END AS date_from,
-                       lead(phase.date_from) OVER phases - 1 AS date_until
-                  FROM billing_subscription_phase phase
-                  JOIN billing_package package ON package.id = phase.package_id
-                 WHERE phase.subscription_id IN (SELECT subscription_id FROM parties)
-                WINDOW phases AS (PARTITION BY phase.subscription_id ORDER BY phase.date_from)
-            ),
-            -- All that is the same for the records of one account, over days on which it stays the same.
-            owners AS MATERIALIZED (
-                SELECT party.source_id,
-                       COALESCE(
-                           party.account, party.named_partner_id || '/' || COALESCE(party.named_subscription_id, 0)
-                       ) AS key, party.account IS NULL AS is_named,
-                       party.account_id, party.partner_id, party.subscription_id, source.kind,
-                       GREATEST(party.date_from, terms.date_from) AS date_from,
-                       LEAST(party.date_until, terms.date_until) AS date_until,
-                       %(client_tz)s AS tz, plan.id AS plan_id, plan.revision, plan_measure.size,
-                       plan_measure.measure = source_measure.measure AS measures,
-                       plan.has_bands, %(plan_tz)s AS plan_tz, plan.peak_from, plan.peak_until, plan.peak_weekend
-                  FROM parties party
-                  JOIN billing_usage_source source ON source.id = party.source_id
-                  JOIN measures source_measure ON source_measure.unit = source.unit
-                  JOIN res_partner client ON client.id = party.partner_id
-             LEFT JOIN terms ON terms.subscription_id = party.subscription_id
-             LEFT JOIN billing_rate_plan plan
-                    ON plan.id = COALESCE(
-                        party.account_plan_id, terms.rate_plan_id, %(client_plan)s, source.rate_plan_id)
-             LEFT JOIN measures plan_measure ON plan_measure.unit = plan.unit
-                 WHERE COALESCE(party.date_from, terms.date_from, '-infinity')
-                       <= COALESCE(terms.date_until, party.date_until, 'infinity')
+            WITH terms (plan_id, is_phone, date_from, date_until, band, starts, rates, words, rest) AS (
+                VALUES %(terms)s
             ),
             whose AS (
                 SELECT raw.*, owner.account_id AS owner_id, owner.partner_id AS client_id,
-                       owner.subscription_id AS contract_id, owner.kind, owner.plan_id, owner.revision, owner.size,
-                       owner.measures, owner.has_bands, owner.peak_from, owner.peak_until, owner.peak_weekend,
-                       (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE COALESCE(owner.tz, %(zone)s))::date AS local_day,
-                       CASE WHEN owner.has_bands THEN raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.plan_tz END
-                           AS plan_clock
-                  FROM %(raw)s raw
-             LEFT JOIN owners owner
+                       owner.subscription_id AS contract_id, owner.is_phone, owner.plan_id, owner.revision, owner.size,
+                       owner.measures, %(band)s AS band,
+                       (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE COALESCE(owner.tz, %(zone)s))::date AS local_day
+                  FROM billing_usage_staged raw
+             LEFT JOIN billing_usage_owner owner
                     ON owner.source_id = raw.source_id
                    AND owner.key = COALESCE(raw.account, raw.partner_id || '/' || COALESCE(raw.subscription_id, 0))
                    AND owner.is_named = (raw.account IS NULL)
@@ -108,26 +182,29 @@ class BillingUsage(models.Model):
                         OR owner.date_from <= (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.tz)::date)
                    AND (owner.date_until IS NULL
                         OR owner.date_until >= (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.tz)::date)
-                -- Each OFFSET 0 keeps what is worked out above it from being worked out again wherever it is used.
                 OFFSET 0
             ),
-            planned AS (
-                SELECT whose.*,
-                       CASE WHEN plan_clock IS NULL THEN 'any'
-                            WHEN (peak_weekend OR EXTRACT(isodow FROM plan_clock) < 6)
-                             AND EXTRACT(epoch FROM plan_clock::time) >= round(peak_from * 3600)
-                             AND EXTRACT(epoch FROM plan_clock::time) < round(peak_until * 3600) THEN 'peak'
-                            ELSE 'off_peak' END AS band
-                  FROM whose
-            ),
             matched AS (
-                SELECT planned.*, COALESCE(%(candidates)s) AS matched_id
-                  FROM planned
-                  %(lookups)s
+                SELECT whose.*,
+                       CASE WHEN NOT whose.is_phone THEN COALESCE((words ->> lower(destination))::int, rest)
+                            WHEN destination ~ '^[0-9]+$' THEN
+                                NULLIF(rates[width_bucket(%(place)s, starts)], %(no_rate)s)
+                            -- What is no telephone number ("anonymous") is not rated as one.
+                            ELSE COALESCE(
+                                %(word)s, CASE WHEN destination ~ '^[a-z]{2}:[0-9]+$' THEN rest END) END AS matched_id
+                  FROM whose
+             LEFT JOIN terms
+                    ON terms.plan_id = whose.plan_id AND terms.is_phone = whose.is_phone AND whose.measures
+                   AND (terms.band IS NULL OR terms.band = whose.band)
+                   AND (terms.date_from IS NULL OR terms.date_from <= whose.local_day)
+                   AND (terms.date_until IS NULL OR terms.date_until > whose.local_day)
+                 WHERE terms.plan_id IS NOT NULL
+                    OR %(with_unplanned)s AND (whose.plan_id IS NULL OR NOT whose.measures)
                 OFFSET 0
             ),
             measured AS (
-                SELECT matched.*, rate.destination_id, rate.price_unit, rate.connection_fee,
+                SELECT matched.*, rate.destination_id, COALESCE(rate.price_unit, 0) AS price_unit,
+                       COALESCE(rate.connection_fee, 0) AS connection_fee,
                        CASE WHEN matched.matched_id IS NULL THEN NULL
                             WHEN matched.quantity = 0 THEN 0
                             WHEN matched.quantity <= COALESCE(rate.minimum, 0) THEN rate.minimum
@@ -142,12 +219,11 @@ class BillingUsage(models.Model):
                 OFFSET 0
             ),
             priced AS (
+                -- In whole halves of a millionth, of which one goes up: a quotient would have been rounded before.
                 SELECT measured.*,
-                       CASE WHEN quantity = 0 AND matched_id IS NOT NULL THEN 0
-                            ELSE round(
-                                COALESCE(connection_fee, 0)
-                                + (billable * COALESCE(price_unit, 0) + %(quotient)s) / size, 6
-                            ) END AS price
+                       CASE WHEN billable = 0 THEN 0
+                            ELSE div(2000000 * (connection_fee * size + billable * price_unit) + size, 2 * size)
+                                 * 0.000001 END AS price
                   FROM measured
                 OFFSET 0
             )
@@ -162,26 +238,61 @@ class BillingUsage(models.Model):
                         WHEN matched_id IS NULL THEN 'rate' END AS reason
               FROM priced
             """,
-            units=SQL(", ").join(SQL("(%s, %s, %s)", name, unit.measure, unit.size) for name, unit in UNITS.items()),
-            raw=raw,
-            client_plan=partner._field_to_sql("client", "billing_rate_plan_id"),
-            client_tz=self._zone_sql("client", zone),
-            plan_tz=self._zone_sql("plan", zone),
-            zone=zone,
-            quotient=QUOTIENT,
+            terms=SQL(", ").join(one.sql for one in terms or [NO_TERMS]),
+            zone=self._zone_of(company),
+            band=self._band_sql({one.plan_id for one in terms if one.band}),
+            place=SQL(PLACE_SQL % {"digits": "destination"}),
+            no_rate=NO_RATE,
+            word=self._word_sql({length for one in terms for length in one.rates.word_lengths}),
+            with_unplanned=with_unplanned,
             columns=columns,
-            **self._lookups_sql(company),
         )
 
     @api.model
-    def _zone_sql(self, alias, otherwise):
+    def _band_sql(self, plan_ids):
+        """Whether it is peak hours, by the clocks of the plans; of these plans only, as it takes time."""
+        if not plan_ids:
+            return SQL("NULL")
+        return SQL(
+            """
+            CASE WHEN owner.plan_id IN %(plans)s THEN (
+                SELECT CASE WHEN (owner.peak_weekend OR EXTRACT(isodow FROM there.clock) < 6)
+                             AND EXTRACT(epoch FROM there.clock::time) >= round(owner.peak_from * 3600)
+                             AND EXTRACT(epoch FROM there.clock::time) < round(owner.peak_until * 3600) THEN 'peak'
+                            ELSE 'off_peak' END
+                  FROM (SELECT raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.plan_tz AS clock OFFSET 0) there
+            ) END
+            """,
+            plans=tuple(plan_ids),
+        )
+
+    @api.model
+    def _word_sql(self, lengths):
+        """The rate of what is dialled and no number, by the longest of the few beginnings that are none."""
+        words = [SQL("(words ->> left(destination, %s))::int", length) for length in sorted(lengths, reverse=True)]
+        return SQL(", ").join([*words, SQL("NULL")])
+
+    @api.model
+    def _unit_sql(self, alias, fact):
+        """What is known of the unit of a plan or a source."""
+        return SQL(
+            "CASE %s %s END",
+            SQL.identifier(alias, "unit"),
+            SQL(" ").join(SQL("WHEN %s THEN %s", name, getattr(unit, fact)) for name, unit in UNITS.items()),
+        )
+
+    @api.model
+    def _zone_of(self, company):
+        return company.partner_id.tz or "UTC"
+
+    @api.model
+    def _zone_sql(self, alias, company):
         """The zone of a partner or a plan, if the database knows it, too."""
-        tz = SQL.identifier(alias, "tz")
         return SQL(
             "CASE WHEN %(tz)s IS NULL OR %(tz)s IN %(unknown)s THEN %(otherwise)s ELSE %(tz)s END",
-            tz=tz,
+            tz=SQL.identifier(alias, "tz"),
             unknown=self._zones_unknown_to_database(),
-            otherwise=otherwise,
+            otherwise=self._zone_of(company),
         )
 
     @api.model
@@ -191,56 +302,6 @@ class BillingUsage(models.Model):
         known = {name for (name,) in self.env.execute_query(SQL("SELECT name FROM pg_timezone_names"))}
         # Never empty, as SQL's IN wants it.
         return ("", *(zone for zone in pytz.all_timezones if zone not in known))
-
-    @api.model
-    def _lookups_sql(self, company):
-        """One join per length of prefix, the longest first: each is a look into a table of hashes."""
-        self.env["billing.rate.plan"].flush_model(["rate_lengths", "has_bands"])
-        lengths = sorted(
-            {
-                length
-                for (of_plan,) in self.env.execute_query(
-                    SQL("SELECT rate_lengths FROM billing_rate_plan WHERE company_id = %s", company.id)
-                )
-                for length in of_plan or ()
-            },
-            reverse=True,
-        )
-        aliases = [
-            (
-                SQL.identifier(f"rate_{length}"),
-                SQL(
-                    "CASE WHEN planned.kind = 'phone' THEN left(planned.destination, %s)"
-                    " ELSE lower(planned.destination) END",
-                    length,
-                ),
-                length,
-            )
-            for length in lengths
-        ]
-        # The rate for all the rest is for telephone numbers, too; what is none ("anonymous") is not rated.
-        rest = SQL("CASE WHEN planned.kind <> 'phone' OR planned.destination ~ '^([a-z]{2}:)?[0-9]+$' THEN '*' END")
-        aliases.append((SQL.identifier("rate_rest"), rest, 1))
-        lookups = [
-            SQL(
-                """
-                LEFT JOIN billing_rate %(name)s
-                       ON %(name)s.plan_id = planned.plan_id AND planned.measures AND lower(%(name)s.prefix) = %(key)s
-                      AND length(%(name)s.prefix) = %(length)s
-                      AND (%(name)s.date_from IS NULL OR %(name)s.date_from <= planned.local_day)
-                      AND (%(name)s.date_until IS NULL OR %(name)s.date_until >= planned.local_day)
-                      AND (%(name)s.band = 'any' OR %(name)s.band = planned.band)
-                """,
-                name=name,
-                key=key,
-                length=length,
-            )
-            for name, key, length in aliases
-        ]
-        return {
-            "lookups": SQL(" ").join(lookups),
-            "candidates": SQL(", ").join(SQL("%s.id", name) for name, _key, _length in aliases),
-        }
 
     # -- again --------------------------------------------------------------------------------------------------------
 
@@ -279,23 +340,24 @@ class BillingUsage(models.Model):
             )
             if not self.env.cr.rowcount:
                 continue
-            records._expect_long_statement()
-            self.env.cr.execute(
-                SQL(
-                    """
-                    UPDATE billing_usage usage
-                       SET (%(columns)s) = (
-                            again.owner_id, again.client_id, again.contract_id, again.local_day, again.plan_id,
-                            again.revised, again.matched_id, again.destination_id, again.billable, again.listed,
-                            again.due, again.allowance, again.reason
-                           )
-                      FROM (%(rated)s) again
-                     WHERE usage.id = again.id AND usage.bill_id IS NULL
-                    """,
-                    columns=SQL(", ").join(SQL.identifier(name) for name in RATED),
-                    rated=records._rated_sql(SQL("billing_usage_staged"), company, SQL("id")),
-                )
-            )
+            with records._of_unknown_size():
+                for select in records._rated_sql(company, SQL("id")):
+                    self.env.cr.execute(
+                        SQL(
+                            """
+                            UPDATE billing_usage usage
+                               SET (%(columns)s) = (
+                                    again.owner_id, again.client_id, again.contract_id, again.local_day, again.plan_id,
+                                    again.revised, again.matched_id, again.destination_id, again.billable, again.listed,
+                                    again.due, again.allowance, again.reason
+                                   )
+                              FROM (%(rated)s) again
+                             WHERE usage.id = again.id AND usage.bill_id IS NULL
+                            """,
+                            columns=SQL(", ").join(SQL.identifier(name) for name in RATED),
+                            rated=select,
+                        )
+                    )
             [(done, left)] = self.env.execute_query(
                 SQL(
                     """
@@ -310,37 +372,3 @@ class BillingUsage(models.Model):
             unrated += left
         self.env.invalidate_all()
         return rated, unrated
-
-
-class BillingRatePlan(models.Model):
-    """What rating has to know of a plan before it looks into its rates."""
-
-    _inherit = "billing.rate.plan"
-
-    rate_lengths = fields.Json(readonly=True, copy=False, help="How long the prefixes of its rates are.")
-    has_bands = fields.Boolean(readonly=True, copy=False, help="Some of its rates are for peak or off-peak hours.")
-
-    def _touch(self):
-        result = super()._touch()
-        if self:
-            self.env["billing.rate"].flush_model(["plan_id", "prefix", "band"])
-            self.env.cr.execute(
-                SQL(
-                    """
-                    UPDATE billing_rate_plan plan
-                       SET rate_lengths = facts.lengths, has_bands = COALESCE(facts.has_bands, FALSE)
-                      FROM billing_rate_plan known
-                 LEFT JOIN (
-                            SELECT plan_id, jsonb_agg(DISTINCT length(prefix)) FILTER (WHERE prefix <> '*') AS lengths,
-                                   bool_or(band <> 'any') AS has_bands
-                              FROM billing_rate
-                             WHERE plan_id IN %(plans)s
-                          GROUP BY plan_id
-                           ) facts ON facts.plan_id = known.id
-                     WHERE known.id = plan.id AND plan.id IN %(plans)s
-                    """,
-                    plans=self._ids,
-                )
-            )
-            self.invalidate_recordset(["rate_lengths", "has_bands"])
-        return result

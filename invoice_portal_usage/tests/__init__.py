@@ -13,6 +13,7 @@ from . import (
     test_portal_usage,
     test_portal_usage_access,
     test_portal_usage_tours,
+    test_prefix_ranges,
     test_rating,
     test_reference,
     test_retention,

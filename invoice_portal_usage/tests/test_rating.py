@@ -1,5 +1,8 @@
+from unittest.mock import patch
+
 from odoo.tests import tagged
 
+from ..models import billing_usage_rating
 from .common import UsageCommon
 
 
@@ -111,6 +114,46 @@ class TestRating(UsageCommon):
         self.env["billing.rate"].search([("plan_id", "=", self.plan.id), ("prefix", "=", "*")]).unlink()
         self.assertEqual(self._rate("+33", 3).unrated_reason, "rate")
         self.assertFalse(self._usage("+33/3/2026-03-10T12:00:00Z").amount)
+
+    def test_in_several_statements(self):
+        """What would make one statement too long is told by several, each record by one of them."""
+        other = self._new_plan("Other")
+        group = self.env["billing.rate.destination"].create({"plan_id": other.id, "name": "All"})
+        self._new_rate("*", group, 3)
+        self._new_rate("44", self.world, 1, date_until="2026-03-10")
+        self._new_rate("44", self.world, 2, date_from="2026-03-11")
+        self.env["billing.usage.account"].create(
+            {"source_id": self.source.id, "key": "1", "partner_id": self.client.id, "rate_plan_id": other.id}
+        )
+        self.patch(billing_usage_rating, "MOST_IN_STATEMENT", 1)
+        usage = type(self.env["billing.usage"])
+        with patch.object(usage, "_rated_by_sql", autospec=True, side_effect=usage._rated_by_sql) as made:
+            answer = self._hand_in(
+                {"id": "a", "destination": "+441", "moment": "2026-03-10T12:00:00Z"},
+                {"id": "b", "destination": "+441", "moment": "2026-03-11T12:00:00Z"},
+                {"id": "c", "account": "1"},
+                {"id": "d", "account": "2"},
+            )
+        self.assertEqual(made.call_count, 3)
+        self.assertEqual((answer["accepted"], answer["unrated"]), (4, 1))
+        self.assertEqual(self._usage("a", "b", "c", "d").mapped("amount"), [1, 2, 3, 0])
+        self.assertEqual(self._usage("d").unrated_reason, "account")
+
+    def test_what_was_taken_back_is_not_remembered(self):
+        """Rates are remembered from one statement to the next, but not those of a change that was undone."""
+        self.assertEqual(self._rate("+33", 60).amount, 0.95)
+        with self.assertRaises(ZeroDivisionError), self.env.cr.savepoint():
+            self._new_rate("33", self.world, 5)
+            self.assertEqual(self._rate("+33", 61).amount, 5.083333)
+            raise ZeroDivisionError
+        self.assertEqual(self._rate("+33", 60, "2026-03-11T12:00:00Z").amount, 0.95)
+        self._new_rate("33", self.world, 4)
+        self.assertEqual(self._rate("+33", 60, "2026-03-12T12:00:00Z").amount, 4)
+
+    def test_a_copied_plan_rates(self):
+        self.source.rate_plan_id = self.plan.copy()
+        usage = self._rate("+4915", 60)
+        self.assertEqual((usage.rate_plan_id, usage.amount), (self.source.rate_plan_id, 0.12))
 
     def test_rated_again(self):
         self._hand_in({"id": "nobody", "account": "+49301001"}, {"id": "fine"})

@@ -18,13 +18,16 @@ from .units import UNITS
 
 LONGEST_TEXT = 200
 LONGEST_ATTRIBUTES = 4000
+LONGEST_NUMBER = 40
 TOO_MUCH = Decimal(10) ** 13
 EXACT = Decimal("0.000001")
 EARLIEST = datetime(1990, 1, 1)
 # A clock may be ahead; a record of next week is a mistake.
 AHEAD = timedelta(days=1)
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-COMMON_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ?", re.ASCII)
+DAY = r"(\d{4}-\d\d-\d\d)"
+CLOCK = r"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)"
+WITH_COUNTRY = rf"((?!00)\d{{1,{MOST_DIGITS}}})"
 UNIT_WORDS = {
     "s": "second", "sec": "second", "secs": "second", "seconds": "second",
     "m": "minute", "min": "minute", "mins": "minute", "minutes": "minute",
@@ -32,6 +35,9 @@ UNIT_WORDS = {
     "megabyte": "mb", "megabytes": "mb", "gigabyte": "gb", "gigabytes": "gb",
     "pc": "piece", "pcs": "piece", "pieces": "piece", "unit": "piece", "units": "piece",
 }  # fmt: skip
+
+# A row is made by it directly: naming its fields takes longer than all the rest.
+new_tuple = tuple.__new__
 
 
 class Row(NamedTuple):
@@ -78,6 +84,12 @@ class Reader:
         self._measure = UNITS[unit].measure
         self._latest = now + AHEAD
         self._quantity = lru_cache(maxsize=1 << 16)(self._read_quantity)
+        self._is_whole_day = lru_cache(maxsize=1 << 12)(self._lies_within)
+        number = ("\\+?" if with_country else "\\+") + WITH_COUNTRY
+        zulu = "Z?" if self._is_utc else "Z"
+        self._plain = re.compile(
+            rf"([!-~]{{1,{LONGEST_TEXT}}})\t{number}\t{number}\t{DAY}[T ]{CLOCK}{zulu}", re.ASCII
+        ).fullmatch
 
     def row(self, raw: dict, line: int) -> Row:
         """:raises Unreadable: with the first reason found"""
@@ -85,48 +97,58 @@ class Reader:
             get = raw.get
         except AttributeError:
             raise Unreadable("record") from None
-        external_id, account, destination = get("id"), get("account"), get("destination")
-        # Nearly every record: three plain texts, told at once.
-        if not (
-            type(external_id) is type(account) is type(destination) is str
-            and (external_id + account + destination).isprintable()
-            and len(external_id) <= LONGEST_TEXT
-            and len(account) <= LONGEST_TEXT
-            and len(destination) <= LONGEST_TEXT
-        ):
-            external_id, account, destination = (
-                self._text(raw, what) or "" for what in ("id", "account", "destination")
-            )
-        external_id = external_id.strip() or self._missing("id")
-        account, destination = account.strip(), destination.strip()
+        external_id = get("id")
+        # Nearly every record of a switch is written like this, and needs nothing but to be looked at.
+        if type(external_id) is str and self._is_phone:
+            plain = self._plain(f"{external_id}\t{get('account')}\t{get('destination')}\t{get('moment')}")
+            if plain:
+                external_id, account, destination, day, clock = plain.groups()
+                if self._is_whole_day(day):
+                    quantity, attributes = get("quantity"), get("attributes")
+                    return new_tuple(
+                        Row,
+                        (
+                            line,
+                            external_id,
+                            account,
+                            self._text(raw, "client") if "client" in raw else None,
+                            self._text(raw, "subscription") if "subscription" in raw else None,
+                            f"{day} {clock}",
+                            destination,
+                            self._quantity_of(quantity, self._text(raw, "unit"))
+                            if "unit" in raw or type(quantity) is not str or len(quantity) > LONGEST_NUMBER
+                            else self._quantity(quantity, None),
+                            self._attributes(attributes) if attributes else None,
+                        ),
+                    )
+        return self._row(raw, line)
+
+    def _row(self, raw, line):
+        external_id, account, destination = (self._text(raw, what) or "" for what in ("id", "account", "destination"))
+        if not external_id:
+            raise Unreadable("missing", what="id")
         if self._is_phone and not destination:
             # The price for all the rest would be anybody's guess.
             raise Unreadable("missing", what="destination")
-        client = self._text(raw, "client") if "client" in raw else None
-        subscription = self._text(raw, "subscription") if "subscription" in raw else None
+        client, subscription = self._text(raw, "client"), self._text(raw, "subscription")
         if not (account or client or subscription):
             raise Unreadable("nobody")
-        attributes = get("attributes")
         return Row(
             line,
             external_id,
             self._place(account) if account else None,
             client,
             subscription,
-            self._moment(get("moment")),
+            self._moment(raw.get("moment")),
             # A key is shown as it was written, and looked up whatever its case.
             self._place(destination) if self._is_phone else destination,
-            self._quantity_of(get("quantity"), self._text(raw, "unit") if "unit" in raw else None),
-            self._attributes(attributes) if attributes else None,
+            self._quantity_of(raw.get("quantity"), self._text(raw, "unit")),
+            self._attributes(raw.get("attributes")),
         )
 
     def place(self, text: str) -> str:
         """A number or key as it is looked up."""
         return self._place(text)
-
-    @staticmethod
-    def _missing(what):
-        raise Unreadable("missing", what=what)
 
     @staticmethod
     def _text(raw, what):
@@ -148,59 +170,49 @@ class Reader:
     def _place(self, text):
         if not self._is_phone:
             return text.lower()
-        if text.isascii() and len(text) <= MOST_DIGITS:
-            if self._with_country and text.isdigit() and text[:2] != "00":
-                return text
-            if text[:1] == "+" and text[1:].isdigit():
-                return text[1:]
-            if not text:
-                return ""
         try:
             return digits(text, self._region, self._with_country)
         except NotANumber as error:
             raise Unreadable("number_" + str(error), text=text[:40]) from None
 
-    def _moment(self, value):
-        # What most write: seconds of UTC. Nothing to convert, so the text stays as it is.
-        text = None
-        if type(value) is str and COMMON_MOMENT.fullmatch(value):
-            if value[19:]:
-                text = value[:19]
-            elif self._is_utc:
-                text = value
+    def _lies_within(self, day):
+        """There is such a day, and all of it is neither too early nor too late."""
         try:
-            moment = datetime.fromisoformat(text or (value if isinstance(value, datetime) else value.strip()))
-        except (AttributeError, TypeError, ValueError):
-            if not isinstance(value, datetime):
-                if not isinstance(value, str) or not value.strip():
-                    raise Unreadable("missing", what="moment") from None
-                raise Unreadable("moment", text=value[:40]) from None
-            moment, text = value, None
-        if moment.tzinfo is not None or not (text or self._is_utc):
-            text = None
+            begin = datetime.fromisoformat(day)
+        except ValueError:
+            return False
+        return EARLIEST <= begin and begin + timedelta(days=1) <= self._latest
+
+    def _moment(self, value):
+        moment = value
+        if not isinstance(value, datetime):
+            if not isinstance(value, str) or not value.strip():
+                raise Unreadable("missing", what="moment")
             try:
-                if moment.tzinfo is None:
-                    # In the hour that comes twice, the second one; in the one that is left out, as if it were not.
-                    moment = self._zone.localize(moment)
-                moment = moment.astimezone(UTC).replace(tzinfo=None)
-            except OverflowError:
-                raise Unreadable("moment", text=str(value)[:40]) from None
+                moment = datetime.fromisoformat(value.strip())
+            except ValueError:
+                raise Unreadable("moment", text=value[:40]) from None
+        try:
+            if moment.tzinfo is None:
+                # In the hour that comes twice, the second one; in the one that is left out, as if it were not.
+                moment = self._zone.localize(moment)
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise Unreadable("moment", text=str(value)[:40]) from None
         if moment > self._latest:
             raise Unreadable("future", text=str(value)[:40])
         if moment < EARLIEST:
             raise Unreadable("past", text=str(value)[:40])
-        return text or moment.isoformat(" ", "seconds")
+        return moment.isoformat(" ", "seconds")
 
     def _quantity_of(self, value, unit):
-        if type(value) is str and len(value) <= 40:
-            return self._quantity(value, unit)
         if isinstance(value, bool) or value is None or not isinstance(value, (str, int, float, Decimal)):
             raise Unreadable("missing", what="quantity")
         if isinstance(value, float) and not math.isfinite(value):
             raise Unreadable("quantity", text=str(value))
         text = value if isinstance(value, str) else str(value)
-        if len(text) > 40:
-            raise Unreadable("quantity", text=text[:40])
+        if len(text) > LONGEST_NUMBER:
+            raise Unreadable("quantity", text=text[:LONGEST_NUMBER])
         return self._quantity(text, unit)
 
     def _read_quantity(self, text, unit):
