@@ -15,6 +15,11 @@ from .test_payment import PaymentCommon
 _logger = logging.getLogger(__name__)
 
 CENT = Decimal("0.01")
+ANALYZE = (
+    "ANALYZE account_move, account_move_line, account_payment, account_partial_reconcile, account_full_reconcile, "
+    "account_move__account_payment"
+)
+ANALYZE_BEFORE = (2, 5, 10, 20, 40)
 
 
 def money(amount):
@@ -32,23 +37,25 @@ class Book:
     def __init__(self):
         self.due = {}
         self.open = {}
-        # {(invoice, credit): [what it settles of the invoice, what it takes of the credit]}
+        # What was given back, and is covered by no credit any more.
+        self.given = {}
+        # {(invoice or refund, credit): [what it settles of the one, what it takes of the other]}
         self.matched = {}
 
-    def settle(self, invoice, credit, amount, taken):
-        self.due[invoice] -= amount
+    def settle(self, debit, credit, amount, taken):
+        (self.given if debit in self.given else self.due)[debit] -= amount
         self.open[credit] -= taken
-        share = self.matched.setdefault((invoice, credit), [Decimal(0), Decimal(0)])
+        share = self.matched.setdefault((debit, credit), [Decimal(0), Decimal(0)])
         share[0] += amount
         share[1] += taken
 
-    def release(self, invoice, credit):
-        amount, taken = self.matched.pop((invoice, credit))
-        self.due[invoice] += amount
+    def release(self, debit, credit):
+        amount, taken = self.matched.pop((debit, credit))
+        (self.given if debit in self.given else self.due)[debit] += amount
         self.open[credit] += taken
 
-    def of_invoice(self, invoice):
-        return [pair[1] for pair in self.matched if pair[0] == invoice]
+    def of_debit(self, debit):
+        return [pair[1] for pair in self.matched if pair[0] == debit]
 
     def of_credit(self, credit):
         return [pair[0] for pair in self.matched if pair[1] == credit]
@@ -72,7 +79,7 @@ class TestLedgerWalk(PaymentCommon):
         seeds = [int(first)] if first else [random.SystemRandom().randrange(10**6) for _walk in range(walks)]
         _logger.info("Ledger walks: %s × %s steps, seeds %s", len(seeds), steps, seeds)
         self.counts = Counter()
-        for seed in seeds:
+        for number, seed in enumerate(seeds, start=1):
             with self.subTest(seed=seed):
                 savepoint = self.env.cr.savepoint()
                 try:
@@ -84,6 +91,7 @@ class TestLedgerWalk(PaymentCommon):
                 finally:
                     savepoint.close(rollback=True)
                     self.env.invalidate_all(flush=False)
+            _logger.info("Ledger walk %s: seed %s, %s steps so far", number, seed, self.counts.total())
         _logger.info("Ledger walks: %s", dict(self.counts))
 
     def _walk(self, dice, steps):
@@ -98,18 +106,27 @@ class TestLedgerWalk(PaymentCommon):
             ("advance", 2),
             ("allocate", 6),
             ("release", 3),
+            ("spend", 2),
             ("credit_note", 2),
+            ("refund", 2),
             ("void", 1),
             ("undo", 2),
         )
         self.clock.move_to(self.day)
         self._bill()
-        for _step in range(steps):
-            name = dice.choices([move[0] for move in moves], [move[1] for move in moves])[0]
-            if said := getattr(self, f"_{name}")():
-                self.trail.append(f"{name} {said}")
-                self.counts[name] += 1
-                self._check()
+        for step in range(steps):
+            if step in ANALYZE_BEFORE:
+                # Nobody else does in a transaction that never ends; for empty tables, the plan of Odoo's question for
+                # the payments of an invoice takes longer with each entry that there is.
+                self.env.cr.execute(ANALYZE)
+            said = None
+            while not said:
+                # Some find nothing to do: another one, then.
+                name = dice.choices([move[0] for move in moves], [move[1] for move in moves])[0]
+                said = getattr(self, f"_{name}")()
+            self.trail.append(f"{name} {said}")
+            self.counts[name] += 1
+            self._check()
             self.day = fields.Date.add(self.day, days=dice.randrange(4))
             self.clock.move_to(self.day)
 
@@ -197,9 +214,48 @@ class TestLedgerWalk(PaymentCommon):
         self.book.settle(invoice, credit, amount, taken)
         return f"{amount} of {credit.display_name} to {invoice.name}"
 
+    def _credits(self, currency):
+        """What is open in this currency, the oldest first."""
+        found = [credit for credit, rest in self.book.open.items() if rest and credit.currency_id == currency]
+        return sorted(found, key=lambda credit: (credit.date, self._entry(credit)._billing_terms().ids))
+
+    def _settle_oldest(self, debit, amount):
+        for credit in self._credits(debit.currency_id):
+            part = min(amount, self.book.open[credit])
+            if part:
+                self.book.settle(debit, credit, part, part)
+                amount -= part
+        self.assertFalse(amount)
+
+    def _spend(self):
+        invoice = self._pick(self.book.due, lambda move: self._credits(move.currency_id))
+        if not invoice:
+            return None
+        credit = sum(self.book.open[credit] for credit in self._credits(invoice.currency_id))
+        self.assertEqual(money(invoice.billing_credit_available), credit)
+        invoice.action_billing_apply_credit()
+        self._settle_oldest(invoice, used := min(credit, self.book.due[invoice]))
+        return f"{used} of all credit on {invoice.name}"
+
+    def _refund(self):
+        currency = self._currency()
+        credit = sum(self.book.open[credit] for credit in self._credits(currency))
+        if not credit:
+            return None
+        wizard = self.env["billing.credit.refund"].browse(self.walker.action_billing_refund_credit()["res_id"])
+        wizard.currency_id = currency
+        self.assertEqual(money(wizard.available), credit)
+        amount = self.dice.choice([credit, self._amount(credit)])
+        wizard.amount = float(amount)
+        refund = self.env["account.payment"].browse(wizard.action_confirm()["context"]["active_ids"])
+        self.assertEqual((refund.payment_type, money(refund.amount)), ("outbound", amount))
+        self.book.given[refund] = amount
+        self._settle_oldest(refund, amount)
+        return f"{refund.name} {amount} {currency.name}"
+
     def _release(self):
         pairs = sorted(self.book.matched, key=lambda pair: (pair[0].id, pair[1]._name, pair[1].id))
-        pairs = [pair for pair in pairs if not pair[0].billing_void_move_id]
+        pairs = [pair for pair in pairs if pair[0] in self.book.due and not pair[0].billing_void_move_id]
         if not pairs:
             return None
         invoice, credit = self.dice.choice(pairs)
@@ -230,7 +286,7 @@ class TestLedgerWalk(PaymentCommon):
         )
         if not invoice:
             return None
-        for credit in self.book.of_invoice(invoice):
+        for credit in self.book.of_debit(invoice):
             self.book.release(invoice, credit)
         invoice._billing_void("Walk")
         self.book.due[invoice] = Decimal(0)
@@ -238,15 +294,16 @@ class TestLedgerWalk(PaymentCommon):
 
     def _undo(self):
         payment = self._pick(
-            dict.fromkeys(self.book.open, 1),
-            lambda credit: credit._name == "account.payment" and credit.state != "canceled",
+            dict.fromkeys([*self.book.open, *self.book.given], 1), lambda record: record._name == "account.payment"
         )
         if not payment:
             return None
-        for invoice in self.book.of_credit(payment):
-            self.book.release(invoice, payment)
+        for debit in self.book.of_credit(payment):
+            self.book.release(debit, payment)
+        for credit in self.book.of_debit(payment):
+            self.book.release(payment, credit)
         payment._billing_undo("Walk")
-        del self.book.open[payment]
+        del (self.book.given if payment in self.book.given else self.book.open)[payment]
         return payment.name
 
     # -- what has to be true after each ------------------------------------------------------------------------------
@@ -256,7 +313,9 @@ class TestLedgerWalk(PaymentCommon):
         self.env.invalidate_all()
         entries = self.env["account.move"].search([("id", "not in", self.seen.ids)])
         self.assertBalanced(entries)
-        for invoice, due in self.book.due.items():
+        # Together, as each of them alone would be fetched by queries of its own.
+        for invoice in self._together(self.book.due):
+            due = self.book.due[invoice]
             self.assertGreaterEqual(due, 0)
             self.assertEqual(money(invoice.billing_balance), due, invoice.name)
             self.assertTrue(
@@ -270,9 +329,12 @@ class TestLedgerWalk(PaymentCommon):
                 self.assertIn(invoice.billing_status, ("paid", "void"))
             else:
                 self.assertIn(invoice.billing_status, ("finalized", "sent", "partial", "overdue"))
-        for credit, amount in self.book.open.items():
-            self.assertGreaterEqual(amount, 0)
-            self.assertEqual(self._open_of(credit), amount, credit.display_name)
+        for credit in (*self._together(self.book.open, "account.payment"), *self._together(self.book.open)):
+            self.assertGreaterEqual(self.book.open[credit], 0)
+            self.assertEqual(self._open_of(credit), self.book.open[credit], credit.display_name)
+        for refund in self._together(self.book.given, "account.payment"):
+            self.assertGreaterEqual(self.book.given[refund], 0)
+            self.assertEqual(-self._open_of(refund), self.book.given[refund], refund.display_name)
         lines = self.env["account.move.line"].search(
             [
                 ("partner_id", "=", self.walker.id),
@@ -280,12 +342,18 @@ class TestLedgerWalk(PaymentCommon):
                 ("parent_state", "=", "posted"),
             ]
         )
+        said = self.walker._billing_credit_amounts().get(self.walker, {})
         for currency in self.company.currency_id | self.euro:
             mine = lines.filtered(lambda line, currency=currency: line.currency_id == currency)
-            owed = sum(due for move, due in self.book.due.items() if move.currency_id == currency)
+            debits = [*self.book.due.items(), *self.book.given.items()]
+            owed = sum(rest for record, rest in debits if record.currency_id == currency)
             credit = sum(rest for record, rest in self.book.open.items() if record.currency_id == currency)
             self.assertEqual(money(sum(mine.mapped("amount_residual_currency"))), owed - credit)
             open_credit = mine.filtered(lambda line: line.amount_residual_currency < 0)
             self.assertEqual(money(-sum(open_credit.mapped("amount_residual_currency"))), credit)
+            self.assertEqual(money(said.get(currency, 0)), credit)
         # In the books, nothing is left over: what the accounts say is what the open entries say.
         self.assertEqual(money(sum(lines.mapped("balance"))), money(sum(lines.mapped("amount_residual"))))
+
+    def _together(self, records, model="account.move"):
+        return self.env[model].union(*(record for record in records if record._name == model))
