@@ -89,7 +89,7 @@ class AccountMove(models.Model):
         self.ensure_one()
         # Elevated to read settings, lines and earlier objections of an invoice that the user may read.
         move, line = self.sudo(), line.sudo()
-        if self.env.user.partner_id.commercial_partner_id != move.commercial_partner_id:
+        if not move._billing_is_of(self.env.user):
             return self.env._("Only the client can object to an invoice.")
         if not move.company_id.billing_dispute_allowed:
             return self.env._("Please contact us where something is wrong with this invoice.")
@@ -259,7 +259,7 @@ class AccountMoveLine(models.Model):
         if user._is_public():
             may = move.company_id.billing_dispute_allowed and move.move_type == "out_invoice" and line.price_total > 0
             return {"objections": [], "may_object": may and not move._billing_objecting_is_over()}
-        own = user.partner_id.commercial_partner_id == move.commercial_partner_id
+        own = move._billing_is_of(user)
         return {
             "objections": line.billing_dispute_ids._portal_values() if own else [],
             "may_object": own and not move._billing_why_not_object(line),

@@ -89,17 +89,6 @@ class ResPartner(models.Model):
             partner.billing_has_credit = bool(mine)
             partner.billing_credit = " + ".join(each.format(amount) for each, amount in ordered) or currency.format(0)
 
-    def _billing_own_credit(self):
-        """What a client has to its credit, for itself: `{currency: amount}`.
-
-        The portal asks as the user. It may read the client but no payments' entries: the sums alone are elevated, for
-        the user's own client and companies.
-        """
-        self.ensure_one()
-        self._billing_check_own()
-        client = self.commercial_partner_id
-        return client.sudo()._billing_credit_amounts(self.env.companies).get(client.sudo(), {})
-
     def _billing_check_own(self):
         """Only for this client itself, or for billing staff."""
         self.check_access("read")

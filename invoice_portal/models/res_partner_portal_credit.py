@@ -100,12 +100,17 @@ class ResPartner(models.Model):
         client = self.commercial_partner_id
         return tokens.filtered(lambda card: card._billing_is_chargeable(client, company, company.sudo().currency_id))
 
-    def _own_agree_autopay_sudo(self, card_id):
-        """The client agrees that its invoices are charged to a card of the user's own. Elevated for that agreement."""
-        self._billing_check_own_client()
+    def _billing_own_token_sudo(self, card_id):
+        """The one of them that the user has chosen."""
         card = self._billing_own_tokens_sudo().filtered(lambda card: card.id == card_id)
         if not card:
             raise AccessError(self.env._("This card cannot be used here."))
+        return card
+
+    def _own_agree_autopay_sudo(self, card_id):
+        """The client agrees that its invoices are charged to a card of the user's own. Elevated for that agreement."""
+        self._billing_check_own_client()
+        card = self._billing_own_token_sudo(card_id)
         user = self.env.user
         self.commercial_partner_id.sudo()._billing_agree_autopay(card, self.env._("By %s, on the portal.", user.name))
 

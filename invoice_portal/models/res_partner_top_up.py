@@ -5,7 +5,7 @@ from itertools import takewhile
 from psycopg2 import errors
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import SQL
 
@@ -268,31 +268,16 @@ class ResPartner(models.Model):
 
         Elevated for that one agreement: the card is the user's, and so is the client.
         """
-        self.ensure_one()
+        self._billing_check_own_client()
+        card = self._billing_own_token_sudo(card_id)
         user = self.env.user
-        card = (
-            self.env["payment.token"]
-            .sudo()
-            .search(
-                [
-                    ("id", "=", card_id),
-                    ("partner_id", "=", user.partner_id.id),
-                    ("company_id", "=", self.env.company.id),
-                ]
-            )
-        )
-        if not card or self.commercial_partner_id != user.partner_id.commercial_partner_id:
-            raise AccessError(self.env._("This card cannot be used here."))
         self.sudo()._billing_agree_top_up(card, below, amount, self.env._("By %s, on the portal.", user.name))
 
     @api.private
     def _billing_credit_end_top_up(self):
         """A client no longer wants it. Elevated for that one withdrawal, of the user's own client."""
-        self.ensure_one()
-        user = self.env.user
-        if self.commercial_partner_id != user.partner_id.commercial_partner_id:
-            raise AccessError(self.env._("Only the client itself may do this here."))
-        self.sudo()._billing_end_top_up(self.env._("withdrawn by %s, on the portal", user.name))
+        self._billing_check_own_client()
+        self.sudo()._billing_end_top_up(self.env._("withdrawn by %s, on the portal", self.env.user.name))
 
     def action_billing_top_up(self):
         """Agree on automatic top-up, or end it."""

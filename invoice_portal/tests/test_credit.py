@@ -139,14 +139,13 @@ class TestCredit(CreditCommon):
         )
         self._add_credit(100)
         self.env.invalidate_all()
-        own = self.client.with_user(client)._billing_own_credit()
         self.assertEqual(
-            {currency.name: amount for currency, amount in own.items()}, {self.company.currency_id.name: 100}
+            self.client.with_user(client)._own_credit_sudo(), [(self.company, self.company.currency_id, 100)]
         )
         with self.assertRaises(AccessError):
-            self.client.with_user(stranger)._billing_own_credit()
+            self.client.with_user(stranger)._own_credit_sudo()
         with self.assertRaises(AccessError):
-            self.client.with_user(self._new_user("employee", "base.group_user"))._billing_own_credit()
+            self.client.with_user(self._new_user("employee", "base.group_user"))._own_credit_sudo()
 
     def test_a_card_payment_without_an_invoice_is_credit(self):
         provider = (
