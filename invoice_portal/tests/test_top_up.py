@@ -297,6 +297,10 @@ class TestTopUp(TopUpCommon):
                 client._billing_credit_agree_top_up(theirs.id, 50, 80)
         with self.assertRaises(AccessError):
             self.other_client.with_user(user)._billing_credit_agree_top_up(own.id, 50, 80)
+        expired = self._new_card(self.desk_provider, partner=user.partner_id)
+        expired.sudo().billing_expires_on = fields.Date.today() - timedelta(days=1)
+        with self.assertRaisesRegex(AccessError, "cannot be used here"):
+            client._billing_credit_agree_top_up(expired.id, 50, 80)
         client._billing_credit_agree_top_up(own.id, 50, 80)
         self.assertEqual(self.client.sudo().billing_top_up_card_id, own)
         self.assertIn("By payer", self.client.sudo().billing_top_up_consent)
