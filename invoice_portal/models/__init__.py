@@ -74,6 +74,7 @@ from . import (
     res_partner_mail,
     res_partner_portal,
     res_partner_portal_credit,
+    res_partner_portal_dispute,
     res_partner_preference,
     res_partner_reminder,
     res_partner_statement,

@@ -93,11 +93,12 @@ class BillingDispute(models.Model):
         groups="base.group_user",
         help=f"After a refusal the client has {GRACE_DAYS} days before the amount is charged or reminded of again.",
     )
-    # While it is a draft, clients know nothing of it.
+    # While it is a draft, clients know no more of it than that it is being prepared.
     credit_note_id = fields.Many2one(
         "account.move", readonly=True, index="btree_not_null", ondelete="set null", groups="base.group_user"
     )
     credit_note_waits = fields.Boolean(compute="_compute_credit_note_waits", groups="base.group_user")
+    standing = fields.Char(string="Status", compute="_compute_standing", groups="base.group_user")
     charge_held = fields.Boolean(
         readonly=True,
         groups="base.group_user",
@@ -130,6 +131,14 @@ class BillingDispute(models.Model):
     def _compute_credit_note_waits(self):
         for dispute in self:
             dispute.credit_note_waits = dispute.state == OPEN and dispute.credit_note_id.state == "draft"
+
+    @api.depends("state", "credit_note_waits")
+    @api.depends_context("lang")
+    def _compute_standing(self):
+        """Between the two, neither "Open" nor "Accepted" would be true: the draft can still be deleted."""
+        for dispute in self:
+            waits = dispute.credit_note_waits
+            dispute.standing = self.env._("Credit note being prepared") if waits else dispute._state_in_words()
 
     def _line_name(self):
         return (self.line_id.name or self.line_id.product_id.display_name or "").partition("\n")[0]
@@ -430,10 +439,21 @@ class BillingDispute(models.Model):
         file = self.sudo().attachment_ids.filtered(lambda file: file.id == file_id)
         return File(file.name, file.raw, file.mimetype) if file else None
 
+    def _portal_row(self):
+        """This objection in a line, for whoever may see its invoice."""
+        self.ensure_one()
+        return {
+            "invoice": self.move_id.name,
+            "url": f"/my/invoices/{self.move_id.id}#objections-{self.line_id.id}",
+            "item": self._line_name(),
+            "amount": self.currency_id.format(self.amount),
+            "state_name": self.sudo().standing,
+            "badge": BADGES[self.state],
+        }
+
     def _portal_values(self):
         """What the client's page says of these, for a user whose right to see the invoice was asked for before."""
         kinds = dict(self._fields["kind"]._description_selection(self.env))
-        states = dict(self._fields["state"]._description_selection(self.env))
         values = []
         for dispute in self:
             note = dispute._portal_credit_note()
@@ -441,7 +461,9 @@ class BillingDispute(models.Model):
                 {
                     "id": dispute.id,
                     "state": dispute.state,
-                    "state_name": states[dispute.state],
+                    # Elevated to say that a credit note is drafted, and nothing of the draft.
+                    "state_name": dispute.sudo().standing,
+                    "credit_waits": dispute.sudo().credit_note_waits,
                     "badge": BADGES[dispute.state],
                     "date": format_date(self.env, dispute.date),
                     "amount": dispute.currency_id.format(dispute.amount),

@@ -39,8 +39,10 @@ class ResPartner(models.Model):
         """All that the first page says, in a number of queries that does not depend on the history."""
         self.ensure_one()
         self._billing_check_own()
+        waiting, contested = self._own_contested_sudo()
         return {
-            "accounts": self._billing_own_accounts(),
+            "accounts": self._billing_own_accounts(waiting),
+            "contested": contested,
             "unpaid": self.env["account.move"].search(
                 self._get_billing_own_unpaid_domain(), order="invoice_date_due, id", limit=UNPAID_SHOWN
             ),
@@ -50,8 +52,11 @@ class ResPartner(models.Model):
             **self._own_facts_sudo(),
         }
 
-    def _billing_own_accounts(self):
-        """What is due, what of it is overdue and what stands to the client's credit, by company and currency."""
+    def _billing_own_accounts(self, contested):
+        """What is due, what of it is overdue and what stands to the client's credit, by company and currency.
+
+        :param contested: how much of that waits because of an objection, as `_own_contested_sudo` says it
+        """
         Move = self.env["account.move"]
         unpaid = self._get_billing_own_unpaid_domain()
         by, sums = ["company_id", "currency_id"], ["amount_residual:sum", "__count", "invoice_date_due:min"]
@@ -59,10 +64,11 @@ class ResPartner(models.Model):
 
         def account(company, currency):
             # Of a company, a client may read the name.
-            start = {"company": company.sudo().name, "due": 0, "due_count": 0, "overdue": 0, "overdue_count": 0}
-            return accounts.setdefault(
-                (company.id, currency.id), {**start, "company_id": company.id, "currency": currency, "credit": 0}
-            )
+            start = {"company": company.sudo().name, "company_id": company.id, "currency": currency, "credit": 0}
+            start |= dict.fromkeys(("due", "due_count", "overdue", "overdue_count"), 0)
+            due_contested, overdue_contested = contested.get((company.id, currency.id), (0, 0))
+            start |= {"due_contested": due_contested, "overdue_contested": overdue_contested}
+            return accounts.setdefault((company.id, currency.id), start)
 
         account(self.env.company, self.env.company.sudo().currency_id)
         for company, currency, due, count, first in Move._read_group(unpaid, by, sums):

@@ -1,6 +1,8 @@
+from datetime import timedelta
 from unittest.mock import patch
 
 from freezegun import freeze_time
+from lxml import html
 from psycopg2.errors import UniqueViolation
 
 from odoo import Command, fields
@@ -304,7 +306,7 @@ class TestDispute(DisputeMixin, CardCommon):
             invoice._billing_void("Wrong")
         note.unlink()
         self.env.invalidate_all()
-        self.assertEqual((dispute.state, dispute.credit_note_waits), ("open", False))
+        self.assertEqual((dispute.state, dispute.credit_note_waits, dispute.standing), ("open", False, "Open"))
         self._credit(dispute)
         self.assertEqual(dispute.state, "accepted")
 
@@ -699,13 +701,72 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
         dispute = self._disputes()
         note = self.env["account.move"].browse(dispute.action_accept()["res_id"])
         self.env.flush_all()
-        self.assertNotIn(f"/my/invoices/{note.id}", self.url_open(url).text, "a draft stays hidden")
+        page = self.url_open(url).text
+        self.assertNotIn(f"/my/invoices/{note.id}", page, "a draft stays hidden")
+        self.assertIn("Credit note being prepared", page)
+        self.assertIn("Until you have it", page)
+        self.assertNotIn("We look into it", page)
+        self.assertRegex(self._overview(self.client_user), r"Item 1 Credit note being prepared \$ 40.00")
+        self.assertEqual(dispute.standing, "Credit note being prepared", "for staff, too")
         note.action_post()
         self.env.flush_all()
         page = self.url_open(url).text
         self.assertIn(f"/my/invoices/{note.id}", page)
         self.assertIn(note.name, page)
         self.assertNotIn("We look into it", page)
+
+    def _overview(self, user):
+        self._login(user)
+        self.env.flush_all()
+        main = html.fromstring(self.url_open("/my/billing").text).find(".//main")
+        return " ".join(" ".join(main.itertext()).split())
+
+    def test_the_overview_says_what_need_not_be_paid_for_now(self):
+        other = self._billed(100)
+        self.assertNotIn("contested", self._overview(self.client_user))
+        dispute = self._object(self.line, 40)
+        for user in (self.client_user, self.sibling):
+            page = self._overview(user)
+            self.assertRegex(page, r"To pay \$ 460.00 2 invoices")
+            self.assertRegex(page, r"\$ 40.00 of it is contested, and need not be paid")
+            self.assertRegex(page, rf"Your objections .*{self.invoice.name} Item 1 Open \$ 40.00")
+            self.assertNotIn("of it is contested. Your credit", page)
+            self.assertNotIn(f"{other.name} Item", page)
+        self.assertIn(
+            f'href="/my/invoices/{self.invoice.id}#objections-{self.line.id}"', self.url_open("/my/billing").text
+        )
+        page = self._overview(self.stranger)
+        self.assertNotIn("contested", page)
+        self.assertNotIn(self.invoice.name, page)
+        self._object(self._lines(other)[0])
+        with freeze_time(fields.Datetime.now() + timedelta(days=90)):
+            page = self._overview(self.client_user)
+            self.assertRegex(page, r"Overdue \$ 460.00 2 invoices \$ 155.00 of it is contested")
+        dispute._decline("As agreed")
+        page = self._overview(self.client_user)
+        self.assertRegex(page, r"\$ 155.00 of it is contested", "nobody presses the client for it yet")
+        self.assertRegex(page, r"Item 1 Declined \$ 40.00")
+        with freeze_time(fields.Datetime.now() + timedelta(days=GRACE_DAYS + 3)):
+            page = self._overview(self.client_user)
+            self.assertRegex(page, r"\$ 115.00 of it is contested")
+            self.assertNotIn("Declined", page)
+
+    def test_what_is_contested_of_a_paid_invoice_waits_for_an_answer_only(self):
+        self._pay(self.invoice)
+        self._object(self.line, 40)
+        page = self._overview(self.client_user)
+        self.assertNotIn("of it is contested", page)
+        self.assertRegex(page, r"Item 1 Open \$ 40.00")
+
+    def test_the_overview_asks_no_more_of_the_database_for_more_objections(self):
+        counts = []
+        for line in self._lines(self.invoice):
+            self._object(line, 10)
+            self._overview(self.client_user)
+            before = self.env.cr.sql_log_count
+            self.url_open("/my/billing")
+            counts.append(self.env.cr.sql_log_count - before)
+        self.assertLessEqual(counts[1], counts[0] + 1)
 
     def test_the_page_asks_no_more_of_the_database_for_more_objections(self):
         self._login(self.client_user)
