@@ -8,13 +8,14 @@ from odoo.addons.account_payment.controllers.portal import PortalAccount
 class BillingPaymentPortal(PaymentPortal):
     @route()
     def payment_pay(self, *args, invoice_id=None, **kwargs):
-        """A payment link opens an invoice only once it is finalized.
+        """A payment link opens an invoice only once it is finalized, and until the links to it are revoked.
 
         The link is signed for client, amount and currency, so one for an invoice fits a draft over the same amount,
         and the form would hand out the draft's own token.
         """
         invoice = request.env["account.move"].sudo().browse(self._cast_as_int(invoice_id)).exists()
-        if invoice and invoice._billing_hidden_from(request.env.user):
+        user = request.env.user
+        if invoice and (invoice._billing_hidden_from(user) or invoice._billing_is_revoked_for(user)):
             raise request.not_found()
         return super().payment_pay(*args, invoice_id=invoice_id, **kwargs)
 

@@ -1,3 +1,5 @@
+from uuid import uuid4
+
 from odoo import fields, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import is_html_empty, str2bool
@@ -16,6 +18,13 @@ class AccountMove(models.Model):
     _billing_client_idx = models.Index(
         "(commercial_partner_id, invoice_date)"
         " WHERE state = 'posted' AND move_type IN ('out_invoice', 'out_refund', 'out_receipt')"
+    )
+
+    billing_links_revoked_on = fields.Datetime(
+        string="Links Revoked On",
+        readonly=True,
+        copy=False,
+        groups="invoice_portal.group_billing_user",
     )
 
     # -- the list -----------------------------------------------------------------------------------------------------
@@ -234,12 +243,34 @@ class AccountMove(models.Model):
         """
         self._billing_check_staff()
         self.check_access("write")
-        for move in self.filtered("access_token"):
-            granted(move).access_token = False
+        for move in self:
+            # Another token instead of none: what compares with it expects one.
+            granted(move).write({"access_token": str(uuid4()), "billing_links_revoked_on": fields.Datetime.now()})
+            move._billing_mailed_files_sudo().access_token = False
             move.message_post(
                 body=self.env._("Links to this invoice that were sent so far are revoked."),
                 subtype_xmlid="mail.mt_note",
             )
+
+    def _billing_mailed_files_sudo(self):
+        """Files that a mail about this invoice linked to, where they were too large to be attached. Elevated, as they
+        belong to mails and messages."""
+        move = self.sudo()
+        files = move.message_ids.attachment_ids | move.billing_mail_ids.attachment_ids
+        # The PDF, too, which is kept in a field.
+        files |= files.with_context(skip_res_field_check=True).search(
+            [("res_model", "=", move._name), ("res_id", "=", move.id)]
+        )
+        return files.filtered("access_token")
+
+    def _billing_is_revoked_for(self, user):
+        """Whether Odoo's payment links to this invoice hold no more.
+
+        They are signed for client, amount and currency, and do not say when. Odoo makes none for invoices any more, so
+        all there are were made before.
+        """
+        self.ensure_one()
+        return bool(self.sudo().billing_links_revoked_on) and not self.with_user(user).has_access("read")
 
     def _billing_payable(self):
         """Those of these invoices that can be paid online now, asked for all at once."""

@@ -3,10 +3,13 @@ import io
 import json
 import re
 from datetime import timedelta
+from urllib.parse import urlencode, urlsplit
 
 from odoo import Command, fields
 from odoo.exceptions import AccessError
 from odoo.tests import HttpCase, tagged
+
+from odoo.addons.payment import utils as payment_utils
 
 from .portal import PortalCommon
 from .test_card import CardCommon
@@ -275,22 +278,6 @@ class TestPortalInvoicePage(PortalCommon):
         self.assertNotIn("of credit", text)
         self.assertIn(invoice.name, self._get(f"{path}/items.csv?access_token={token}").text)
 
-    def test_links_that_were_mailed_are_revoked(self):
-        invoice = self._invoice(120)
-        old = invoice._portal_ensure_token()
-        path = f"/my/invoices/{invoice.id}"
-        with self.assertRaises(AccessError):
-            invoice.with_user(self.user).action_billing_revoke_links()
-        invoice.action_billing_revoke_links()
-        self._as(None)
-        for way in (path, f"{path}/items.csv", f"{path}/part"):
-            self.assertNotIn(invoice.name, self._get(f"{way}?access_token={old}").text)
-        new = invoice._portal_ensure_token()
-        self.assertNotEqual(new, old)
-        self.assertIn(invoice.name, self._get(f"{path}?access_token={new}").text)
-        self._as(self.user)
-        self.assertIn(invoice.name, self._page(path))
-
     def test_amounts_in_the_address_are_looked_at(self):
         invoice = self._invoice(120)
         self._as(self.user)
@@ -483,3 +470,85 @@ class TestPortalPaySeveral(CardCommon, PortalCommon, HttpCase):
         self.env.invalidate_all()
         self.assertEqual(self.first.amount_residual, 0)
         self.assertEqual(self._credit(), 0.01)
+
+
+@tagged("post_install", "-at_install")
+class TestLinks(CardCommon, PortalCommon, HttpCase):
+    """What a link opens to somebody without a login, or with another one, and until when."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.invoice = cls._invoice(120)
+        cls.path = f"/my/invoices/{cls.invoice.id}"
+
+    def _signed(self, *what):
+        return payment_utils.generate_access_token(*what, env=self.env)
+
+    def _payment_link(self, **values):
+        """As Odoo made them before they led to the page of the invoice."""
+        move = self.invoice
+        asked = {"invoice_id": move.id, "amount": move.amount_residual, "currency_id": move.currency_id.id}
+        asked["access_token"] = self._signed(move.partner_id.id, move.amount_residual, move.currency_id.id)
+        return f"/payment/pay?{urlencode({**asked, **values})}"
+
+    def _mailed(self):
+        """Every link to this invoice that a mail, its PDF, or somebody whom it was sent to may have."""
+        move, client = self.invoice, self.invoice.partner_id
+        token = move._portal_ensure_token()
+        file = self.env["ir.attachment"].sudo().create({"name": "invoice.pdf", "raw": b"%PDF " + move.name.encode()})
+        kept = file.copy({"res_model": "account.move", "res_id": move.id, "res_field": "invoice_pdf_report_file"})
+        move.sudo().message_post(body="Your invoice", attachment_ids=file.ids)
+        files = [(each.generate_access_token()[0], each.id) for each in file | kept]
+        move.sudo().flush_recordset()
+        part = urlencode({"amount": "50.0", "payment_token": self._signed(move.id, "50.0"), "access_token": token})
+        return {
+            "page": move.get_portal_url(),
+            "page for a reader": f"{self.path}?access_token={token}&pid={client.id}&hash={move._sign_token(client.id)}",
+            "PDF": move.get_portal_url(report_type="pdf", download=True),
+            "items": f"{self.path}/items.csv?access_token={token}",
+            "part": f"{self.path}/part?amount=50&access_token={token}",
+            "signed part": f"{self.path}?{part}",
+            "code in the PDF": urlsplit(move._get_portal_payment_link())._replace(scheme="", netloc="").geturl(),
+            "notification": f"/mail/view?model=account.move&res_id={move.id}&access_token={token}",
+            "payment": self._payment_link(),
+            **{f"large file {id_}": f"/web/content/{id_}?access_token={mark}" for mark, id_ in files},
+        }
+
+    def test_links_that_were_mailed_are_revoked(self):
+        with self.assertRaises(AccessError):
+            self.invoice.with_user(self.user).action_billing_revoke_links()
+        old = self._mailed()
+        self._as(None)
+        for name, link in old.items():
+            with self.subTest(name):
+                self.assertIn(self.invoice.name, self._get(link).text)
+        self.invoice.action_billing_revoke_links()
+        token = self.invoice._portal_ensure_token()
+        for user in (None, self.stranger):
+            self._as(user)
+            for name, link in old.items():
+                with self.subTest(name, by=user):
+                    response = self._get(link)
+                    self.assertNotIn(self.invoice.name, response.text)
+                    self.assertNotIn(token, response.text + response.url)
+                    self.assertLess(response.status_code, 500)
+        self._as(None)
+        for name, link in self._mailed().items():
+            if name != "payment":
+                with self.subTest(name, mailed="afterwards"):
+                    self.assertIn(self.invoice.name, self._get(link).text)
+        self._as(self.user)
+        self.assertIn(self.invoice.name, self._page(self.path))
+        self.assertIn(self.invoice.name, self._get(self._payment_link()).text)
+
+    def test_who_had_the_link_says_nothing_any_more(self):
+        """The conversation below the invoice, too, is closed to who has a revoked link."""
+        token = self.invoice._portal_ensure_token()
+        params = {"thread_model": "account.move", "thread_id": self.invoice.id, "token": token}
+        params["post_data"] = {"body": "Hello", "message_type": "comment", "subtype_xmlid": "mail.mt_comment"}
+        self._as(None)
+        self.assertIn("result", self._get("/mail/message/post", json={"params": params}).json())
+        self.invoice.action_billing_revoke_links()
+        answer = self._get("/mail/message/post", json={"params": params}).json()
+        self.assertEqual(answer["error"]["data"]["name"], "werkzeug.exceptions.NotFound")
