@@ -84,6 +84,11 @@ class BillingPortalCredit(BillingPaymentPortal, BillingPortalPages):
 
     # -- cards --------------------------------------------------------------------------------------------------------
 
+    @route()
+    def payment_method(self, **kwargs):
+        """Odoo would pass on whatever stands in the address, and fail where that is a parameter of something else."""
+        return super().payment_method()
+
     def _get_extra_payment_form_values(self, **kwargs):
         """Odoo's page of saved cards says, too, which one is charged by itself."""
         values = super()._get_extra_payment_form_values(**kwargs)

@@ -41,6 +41,11 @@ class TestPortalCredit(CardCommon, PortalCommon, HttpCase):
         for path in ("/my/billing/credit", "/my/billing/credit/add?amount=5"):
             self.assertIn("/web/login", self._get(path, allow_redirects=False).headers["Location"])
 
+    def test_what_stands_in_the_address_of_the_cards_is_not_passed_on(self):
+        self._as(self.user)
+        for query in ("amount=7", "partner_id=1", "invoice_id=1&access_token=x", "is_validation="):
+            self.assertEqual(self._get(f"/my/payment_method?{query}").status_code, 200, query)
+
     def test_amounts_to_add_are_looked_at(self):
         self._as(self.user)
         for amount in ("", "x", "nan", "inf", "-1", "0", "1e300", "0.001"):
