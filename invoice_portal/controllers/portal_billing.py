@@ -8,7 +8,9 @@ class BillingPortalPages(CustomerPortal):
     """What the client's pages about billing share; the overview, and what it leads to."""
 
     def _billing_page_values(self, page, title, **values):
-        """The values that the common frame of these pages needs."""
+        """The values that the common frame of these pages needs. None of them shows anything to an employee who may not
+        see invoices, so that is said on each."""
+        request.env["account.move"].check_access("read")
         return {
             **self._prepare_portal_layout_values(),
             "page_name": "billing",

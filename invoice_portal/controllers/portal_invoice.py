@@ -210,6 +210,16 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
             )
         return values
 
+    @route()
+    def portal_my_invoice_detail(self, invoice_id, access_token=None, **kw):
+        """Whoever follows a link that holds no more reads so, and is not asked to log in without a word."""
+        if access_token and request.env.user._is_public():
+            try:
+                self._document_check_access("account.move", invoice_id, access_token)
+            except (AccessError, MissingError) as error:
+                raise request.not_found() from error
+        return super().portal_my_invoice_detail(invoice_id, access_token=access_token, **kw)
+
     @route("/my/invoices/<int:invoice_id>/part", type="http", auth="public", methods=["GET"], website=True)
     def billing_invoice_part(self, invoice_id, amount=None, access_token=None, **kwargs):
         """The amount was typed: Odoo's page takes one that is signed."""

@@ -57,6 +57,7 @@ from . import (
     billing_subscription_phase,
     ir_actions_report,
     ir_attachment,
+    ir_http,
     mail_mail,
     payment_provider,
     payment_token,

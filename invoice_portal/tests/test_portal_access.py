@@ -40,10 +40,10 @@ GET user readonly
     /my/billing                                       shown   shown   empty   login   login   login   empty   refused
     /my/billing/cases                                 shown   shown   empty   login   login   login   empty   refused
     /my/billing/cases/page/<int:page>                 shown   shown   empty   login   login   login   empty   refused
-    /my/billing/credit                                shown   shown   empty   login   login   login   empty   empty
-    /my/billing/credit/page/<int:page>                shown   shown   empty   login   login   login   empty   empty
+    /my/billing/credit                                shown   shown   empty   login   login   login   empty   refused
+    /my/billing/credit/page/<int:page>                shown   shown   empty   login   login   login   empty   refused
     /my/billing/preferences                           shown   shown   empty   login   login   login   empty   refused
-    /my/billing/statement                             shown   shown   empty   login   login   login   empty   empty
+    /my/billing/statement                             shown   shown   empty   login   login   login   empty   refused
     /my/billing/statement/csv                         shown   shown   empty   login   login   login   empty   empty
     /my/invoices/<string:what>.csv                    shown   shown   empty   login   login   login   empty   refused
     /my/invoices/<int:invoice_id>/object/<int:line_id>
@@ -52,9 +52,9 @@ GET user readonly
                                                       shown   shown   none    login   login   login   none    refused
     /billing/run/<int:run_id>/result.csv              refused refused refused login   login   login   refused refused
 GET user
-    /my/billing/next                                  shown   shown   empty   login   login   login   empty   empty
+    /my/billing/next                                  shown   shown   empty   login   login   login   empty   refused
     /my/billing/receipt/<int:payment_id>              shown   shown   none    login   login   login   none    none
-    /my/billing/credit/add                            empty   empty   empty   login   login   login   empty   empty
+    /my/billing/credit/add                            empty   empty   empty   login   login   login   empty   refused
     /my/billing/statement/pdf                         shown   shown   empty   login   login   login   empty   empty
     /my/payment_method                                empty   empty   empty   login   login   login   empty   empty
     /my/invoices/pay                                  shown   shown   empty   login   login   login   empty   refused
@@ -69,10 +69,10 @@ GET public
     /my/invoices/<int:invoice_id>/part                onward  onward  home    home    home    onward  home    home
     /payment/pay                                      refused refused refused refused refused shown   refused refused
 ANY public
-    /my/invoices/<int:invoice_id>                     shown   shown   home    home    home    shown   home    home
+    /my/invoices/<int:invoice_id>                     shown   shown   home    home    none    shown   home    home
 POST user
     /my/billing/autopay                               done    done    theirs  login   login   login   done    onward
-    /my/billing/top-up                                done    done    theirs  login   login   login   done    empty
+    /my/billing/top-up                                done    done    theirs  login   login   login   done    refused
     /my/billing/preferences/documents                 done    done    theirs  login   login   login   done    theirs
     /my/billing/preferences/recipients                done    done    theirs  login   login   login   done    theirs
     /my/billing/preferences/recipients/cancel         done    done    theirs  login   login   login   done    refused

@@ -1,0 +1,36 @@
+import re
+from urllib.parse import urlencode
+
+from odoo import models
+from odoo.exceptions import UserError
+from odoo.http import request
+
+# The client's pages, and where links in mails lead.
+OURS = re.compile(r"/(my/billing|my/invoices|my/payment_method|payment/pay)(/|$)")
+
+
+class IrHttp(models.AbstractModel):
+    _inherit = "ir.http"
+
+    @classmethod
+    def _get_error_html(cls, env, code, values):
+        """On the client's pages, an error says what happened and what to do."""
+        path = request.httprequest.path
+        if not OURS.search(path):
+            return super()._get_error_html(env, code, values)
+        user, exception = env.user, values.get("exception")
+        said = {
+            "kind": cls._billing_error_kind(code, user),
+            # What was raised for a person to read; what rights are missing is no client's business.
+            "reason": str(exception) if isinstance(exception, UserError) and code not in (403, 404) else "",
+            "login": "" if user._is_public() else user.name,
+            "login_url": f"/web/login?{urlencode({'redirect': path})}",
+            "company": env.company.sudo(),
+        }
+        return code, env["ir.ui.view"]._render_template("invoice_portal.portal_error", said)
+
+    @classmethod
+    def _billing_error_kind(cls, code, user):
+        if code == 403 and user._is_internal():
+            return "staff"
+        return {403: "refused", 404: "unknown"}.get(code, "request" if code < 500 else "failure")
