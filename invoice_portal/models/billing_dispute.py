@@ -138,7 +138,7 @@ class BillingDispute(models.Model):
         """Between the two, neither "Open" nor "Accepted" would be true: the draft can still be deleted."""
         for dispute in self:
             waits = dispute.credit_note_waits
-            dispute.standing = self.env._("Credit note being prepared") if waits else dispute._state_in_words()
+            dispute.standing = self.env._("Being credited") if waits else dispute._state_in_words()
 
     def _line_name(self):
         return (self.line_id.name or self.line_id.product_id.display_name or "").partition("\n")[0]

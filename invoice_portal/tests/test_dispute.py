@@ -703,11 +703,11 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
         self.env.flush_all()
         page = self.url_open(url).text
         self.assertNotIn(f"/my/invoices/{note.id}", page, "a draft stays hidden")
-        self.assertIn("Credit note being prepared", page)
+        self.assertIn("Being credited", page)
         self.assertIn("Until you have it", page)
         self.assertNotIn("We look into it", page)
-        self.assertRegex(self._overview(self.client_user), r"Item 1 Credit note being prepared \$ 40.00")
-        self.assertEqual(dispute.standing, "Credit note being prepared", "for staff, too")
+        self.assertRegex(self._overview(self.client_user), r"Item 1 Being credited \$ 40.00")
+        self.assertEqual(dispute.standing, "Being credited", "for staff, too")
         note.action_post()
         self.env.flush_all()
         page = self.url_open(url).text
