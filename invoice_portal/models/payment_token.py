@@ -54,7 +54,13 @@ class PaymentToken(models.Model):
         for token in expiring if template else ():
             client = token.partner_id.commercial_partner_id.with_company(token.company_id)
             if token in client.billing_autopay_card_id | client.billing_top_up_card_id:
-                template.send_mail(token.id)
+                to = client.env["account.move"]._billing_contact_line(token.partner_id)
+                template._billing_queue(
+                    token,
+                    partner_id=client.id,
+                    company_id=token.company_id.id,
+                    addresses={"to": to} if to else client._billing_addresses(),
+                )
                 token.billing_expiry_told_on = fields.Datetime.now()
 
     def _billing_takes(self, currency):

@@ -540,8 +540,10 @@ class TestAutopay(CardCommon):
         self.desk_card.billing_expires_on = fields.Date.today() + timedelta(days=20)
         for _twice in range(2):
             self._job()
-        mails = self.env["mail.mail"].sudo().search([("subject", "ilike", "expires soon")])
-        self.assertEqual(len(mails), 1)
+        mail = self.env["billing.mail"].sudo().search([("subject", "ilike", "expires soon")])
+        self.assertEqual(len(mail), 1)
+        self.assertEqual(mail.recipient_ids.mapped("email"), [self.desk_card.partner_id.email])
+        self.assertIn("/my/payment_method", mail._render_layout())
         self.desk_card.billing_expires_on = fields.Date.today() - timedelta(days=1)
         invoice = self._finalized()
         self.assertEqual(invoice._billing_cards_sudo()[invoice], self.card)
