@@ -251,6 +251,18 @@ class AccountMove(models.Model):
                 body=self.env._("Links to this invoice that were sent so far are revoked."),
                 subtype_xmlid="mail.mt_note",
             )
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "success",
+                "message": self.env._(
+                    "Links sent so far open %s no more. Send it again where somebody without a login needs it.",
+                    ", ".join(move.display_name for move in self[:5]) + ("…" if len(self) > 5 else ""),
+                ),
+                "next": {"type": "ir.actions.act_window_close"},
+            },
+        }
 
     def _billing_mailed_files_sudo(self):
         """Files that a mail about this invoice linked to, where they were too large to be attached. Elevated, as they

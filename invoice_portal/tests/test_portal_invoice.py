@@ -3,15 +3,19 @@ import io
 import json
 import re
 from datetime import timedelta
-from urllib.parse import urlencode, urlsplit
+from unittest.mock import patch
+from urllib.parse import quote_plus, urlencode, urlsplit
+
+from lxml import html
 
 from odoo import Command, fields
 from odoo.exceptions import AccessError
 from odoo.tests import HttpCase, tagged
+from odoo.tools import mute_logger
 
 from odoo.addons.payment import utils as payment_utils
 
-from .portal import PortalCommon
+from .portal import QUIET, PortalCommon
 from .test_card import CardCommon
 
 
@@ -199,6 +203,18 @@ class TestPortalInvoices(PortalCommon):
         self.assertEqual(response.status_code, 200, path)
         self.assertIn("no-store", response.headers["Cache-Control"])
         return list(csv.reader(io.StringIO(response.content.decode("utf-8-sig"))))
+
+    def test_without_scripts_the_list_is_searched_sorted_and_downloaded(self):
+        invoice = self._invoice(10)
+        self._as(self.user)
+        page = html.fromstring(self._get(f"/my/invoices?filterby=unpaid&search={invoice.name}").text)
+        (form,) = page.findall(".//noscript//form")
+        self.assertEqual(form.get("action"), "/my/invoices")
+        self.assertEqual(form.xpath(".//option[@selected]/@value"), ["unpaid", "date"])
+        self.assertEqual(form.xpath(".//input[@type='search']/@value"), [invoice.name])
+        self.assertTrue({"balance", "total"} <= set(form.xpath(".//option/@value")))
+        files = page.xpath(".//noscript//a/@href")
+        self.assertEqual([invoice.name in self._get(path).text for path in files], [True, True])
 
     def test_queries_do_not_grow_with_the_history(self):
         self._history(1)
@@ -523,7 +539,9 @@ class TestLinks(CardCommon, PortalCommon, HttpCase):
         for name, link in old.items():
             with self.subTest(name):
                 self.assertIn(self.invoice.name, self._get(link).text)
-        self.invoice.action_billing_revoke_links()
+        menu = self.env.ref("invoice_portal.action_billing_revoke_links").with_user(self.biller)
+        told = menu.with_context(active_model="account.move", active_ids=self.invoice.ids).run()
+        self.assertIn(self.invoice.name, told["params"]["message"])
         token = self.invoice._portal_ensure_token()
         for user in (None, self.stranger):
             self._as(user)
@@ -552,3 +570,54 @@ class TestLinks(CardCommon, PortalCommon, HttpCase):
         self.invoice.action_billing_revoke_links()
         answer = self._get("/mail/message/post", json={"params": params}).json()
         self.assertEqual(answer["error"]["data"]["name"], "werkzeug.exceptions.NotFound")
+
+    def test_a_link_that_holds_no_more_says_so(self):
+        self._as(None)
+        response = self._get(f"{self.path}?access_token=torn")
+        self.assertEqual(response.status_code, 404)
+        self.assertIn("no longer valid", response.text)
+        self.assertIn(f"/web/login?redirect={quote_plus(self.path)}", response.text)
+        missing = self._get("/my/invoices/999999999?access_token=torn")
+        self.assertEqual(missing.status_code, 404, "whether there is such an invoice is not said")
+        self.assertIn("/web/login", self._get(self.path).url)
+
+
+@tagged("post_install", "-at_install")
+class TestErrorPages(CardCommon, PortalCommon, HttpCase):
+    def _error(self, path, status):
+        response = self._get(path)
+        self.assertEqual(response.status_code, status, path)
+        self.assertNotIn("account.move", response.text)
+        self.assertNotIn("Traceback", response.text)
+        return response.text
+
+    def test_an_employee_who_sees_no_invoices_reads_for_whom_they_are(self):
+        self._as(self._new_user("clerk", "base.group_user"))
+        for path in ("billing", "billing/credit", "billing/statement", "billing/cases", "billing/next", "invoices"):
+            self.assertIn("These pages are for clients", self._error(f"/my/{path}", 403))
+        self.assertNotIn("for clients", self._get("/my/nonsense").text, "elsewhere Odoo's pages stay")
+
+    def test_what_is_not_there_leads_on(self):
+        self._as(self.user)
+        for path in ("/my/billing/nonsense", "/my/billing/receipt/0", "/my/invoices/0/object/0"):
+            page = self._error(path, 404)
+            self.assertIn("nothing here for you to see", page)
+            self.assertIn('href="/my/invoices?filterby=invoices"', page)
+
+    def test_a_form_that_is_too_old_and_a_wrong_address(self):
+        self._as(self.user)
+        with mute_logger(*QUIET):
+            response = self.url_open("/my/billing/autopay", data={"stop": 1, "csrf_token": "old"})
+        self.assertEqual(response.status_code, 400)
+        self.assertIn("Open it again", response.text)
+        invoice = self._invoice(10)
+        self.assertIn("That did not work", self._error(f"/payment/pay?invoice_id={invoice.id}&amount=10", 422))
+
+    def test_a_failure_is_said_and_shows_nothing_of_itself(self):
+        self._as(self.user)
+        with patch.object(
+            type(self.env["res.partner"]), "_billing_own_overview", side_effect=ZeroDivisionError("secret")
+        ):
+            page = self._error("/my/billing", 500)
+        self.assertIn("went wrong on our side", page)
+        self.assertNotIn("secret", page)
