@@ -1,5 +1,6 @@
 import re
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from psycopg2.errors import UniqueViolation
 
@@ -343,24 +344,6 @@ class TestRecipientChange(PreferenceCommon):
 
 
 @tagged("post_install", "-at_install")
-class TestRecipientMail(PreferenceCommon, SendCommon):
-    def test_the_link_arrives_and_works(self):
-        self._ask(billing_email_to="new@acme.example")
-        self._run_job()
-        (taken,) = self.sink.messages
-        self.assertEqual(taken["to"], [self.client.email])
-        body = taken["message"].get_body(("html",)).get_content()
-        link = re.search(r'href="[^"]*(/my/billing/recipients/[^"]+)"', body)[1]
-        self._log_in(None)
-        self.assertIn("from now on", self._post(link, link, answer="agree").text)
-        self.assertEqual(self.client.sudo().billing_email_to, "new@acme.example")
-        token = link.rpartition("/")[2]
-        kept = self.env["mail.message"].sudo().search([("body", "ilike", token)])
-        self.assertFalse(kept)
-        self.assertFalse(self.env["mail.mail"].sudo().search([("body_html", "ilike", token)]))
-
-
-@tagged("post_install", "-at_install")
 class TestPaper(BillingCommon):
     def test_invoices_finalized_from_then_on_are_to_print(self):
         before = self._finalized()
@@ -403,3 +386,75 @@ class TestPreferenceTourPhone(TestPreferenceTour):
 
     def test_change_recipients_on_a_phone(self):
         self._walk()
+
+
+@tagged("post_install", "-at_install")
+class TestRecipientChangeByMail(SendCommon, PreferenceCommon):
+    """From the portal through a real mailbox, and back by the link that stands in the mail."""
+
+    def _mailed_link(self, **lines):
+        """Ask for it, let the mail leave, and take the link out of what the mail server got."""
+        _response, change = self._ask(**{"billing_email_to": "new@acme.example", **lines})
+        self.sink.messages.clear()
+        self._run_job()
+        (taken,) = self.sink.messages
+        self.assertEqual(taken["to"], [self.client.email], "the old address alone")
+        texts = [part.get_content() for part in taken["message"].walk() if part.get_content_maintype() == "text"]
+        links = {
+            link for text in texts for link in re.findall(r"https?://[^\s\"<>]+/my/billing/recipients/[\w-]+", text)
+        }
+        self.assertEqual(len(links), 1, "HTML and plain text lead to the same page")
+        return urlsplit(links.pop()).path, change
+
+    def test_the_owner_of_the_old_address_agrees(self):
+        path, change = self._mailed_link()
+        token = path.rpartition("/")[2]
+        for kept in (change.read(), self.env["billing.mail"].search([]).read(["body", "subject"])):
+            self.assertNotIn(token, str(kept))
+        self.assertFalse(self.env["mail.message"].sudo().search([("body", "ilike", token)]))
+        self.assertFalse(self.env["mail.mail"].sudo().search([("body_html", "ilike", token)]))
+        self._log_in(None)
+        self.assertIn("I agree", self._page(path).text)
+        self.assertIn("from now on", self._post(path, path, answer="agree").text)
+        self.assertEqual((change.state, self.client.sudo().billing_email_to), ("applied", "new@acme.example"))
+        again = self._page(path).text
+        self.assertIn("used up", again)
+        self.assertNotIn("I agree", again)
+        token = re.search(r'csrf_token: "([^"]+)"', again)[1]
+        self._page(path, {"csrf_token": token, "answer": "refuse"})
+        self.assertEqual((change.state, self.client.sudo().billing_email_to), ("applied", "new@acme.example"))
+        self.assertNotIn("Other recipients, not confirmed yet", self._page().text)
+
+    def test_whoever_else_has_a_login_opens_it_as_its_reader_would(self):
+        """The link is the key, and tells another client no more than its reader, nor changes anything of that one's."""
+        path, change = self._mailed_link()
+        self._log_in(self.stranger)
+        page = self._page(path).text
+        self.assertIn("I agree", page)
+        self.assertNotIn("secret@firm.example", page)
+        self._post(path, path, answer="refuse")
+        self.assertEqual(change.state, "rejected")
+        self.assertFalse((self.client | self.other_client).sudo().filtered("billing_email_to"))
+
+    def test_torn_and_expired(self):
+        path, change = self._mailed_link()
+        self._log_in(None)
+        for torn in (path[:-1], f"{path}0", path[:-1] + ("0" if path[-1] != "0" else "1"), path.upper()):
+            answer = self._page(torn)
+            self.assertNotIn("new@acme.example", answer.text)
+            self.assertNotIn("I agree", answer.text)
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self._page(path).text)[1]
+        change.expires_on = fields.Datetime.now() - timedelta(seconds=1)
+        self.env.flush_all()
+        answer = self._page(path, {"csrf_token": token, "answer": "agree"}).text
+        self.assertIn("has expired", answer)
+        self.assertFalse(self.client.sudo().billing_email_to)
+
+    def test_an_older_mail_holds_no_more(self):
+        old, _change = self._mailed_link()
+        new, _change = self._mailed_link(billing_email_to="newer@acme.example")
+        self._log_in(None)
+        self.assertNotEqual(old, new)
+        self.assertIn("newer wish", self._page(old).text)
+        self.assertIn("from now on", self._post(new, new, answer="agree").text)
+        self.assertEqual(self.client.sudo().billing_email_to, "newer@acme.example")
