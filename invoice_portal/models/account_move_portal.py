@@ -344,7 +344,11 @@ class AccountMoveLine(models.Model):
         facts = self.sudo().billing_charge_id._explain()
         if self.discount:
             before = self.currency_id.round(self.quantity * self.price_unit)
-            facts.append((self.env._("Before discount"), self.currency_id.format(before)))
+            facts.append((self._billing_before_discount_label(), self.currency_id.format(before)))
         if self.tax_ids and not self.currency_id.is_zero(self.price_total - self.price_subtotal):
             facts.append((self.env._("With taxes"), self.currency_id.format(self.price_total)))
         return facts
+
+    def _billing_before_discount_label(self):
+        """What the line would cost without its discount is called this. To be extended, where it is none."""
+        return self.env._("Before discount")

@@ -3,7 +3,7 @@ import hashlib
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
-from odoo.tools import format_date
+from odoo.tools import format_date, formatLang
 
 from odoo.addons.invoice_portal.tools.grant import granted, is_granted
 
@@ -253,6 +253,26 @@ class AccountMoveLine(models.Model):
     def _compute_billing_has_usage(self):
         for line in self:
             line.billing_has_usage = bool(line.sudo().billing_charge_id.usage_bill_id)
+
+    def _billing_is_included_usage(self):
+        """Whether this is usage that was wholly included: its price says what it would have cost, and no discount was
+        granted. Elevated, as clients read no charges."""
+        charge = self.sudo().billing_charge_id
+        return bool(
+            charge.usage_bill_id and self.discount == 100 and not charge.usage_amount and charge.discount == 100
+        )
+
+    def _billing_document_row(self):
+        """What is included reads as what it is, and makes no column of discounts."""
+        row = super()._billing_document_row()
+        if self._billing_is_included_usage():
+            row |= {"price": formatLang(self.env, 0, dp="Product Price"), "discount": ""}
+        return row
+
+    def _billing_before_discount_label(self):
+        if self._billing_is_included_usage():
+            return self.env._("If it were not included")
+        return super()._billing_before_discount_label()
 
     def _billing_usage_item(self):
         return (self.name or self.product_id.display_name or "").partition("\n")[0]

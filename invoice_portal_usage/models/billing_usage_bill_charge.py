@@ -130,7 +130,7 @@ class BillingUsageBill(models.Model):
         return self._prepare_charge(
             f"volume-d{destination_id}",
             amount,
-            self.env._("%s: another tier is reached, for usage billed before", self._reference_label(name))
+            self.env._("%s: another tier is reached, for usage billed before", self._of_subscription(name))
             + f"\n{self._period_label()}",
             self.period_start,
             self.period_end,
@@ -142,21 +142,33 @@ class BillingUsageBill(models.Model):
 
     def _usage_label(self, by, group, first, last):
         """What, how often, how much, and when."""
-        label = group["label"]
         if by == "day":
-            label = f"{self.rate_plan_id.name}, {label}"
+            label = f"{self._of_subscription(self.rate_plan_id.name)}, {group['label']}"
+        else:
+            label = self._of_subscription(group["label"])
         facts = [self._count_label(group["record_count"]), self._quantity_label(group["billed_quantity"])]
         if group["allowance_quantity"]:
-            facts.append(self.env._("%s of it included", self._quantity_label(group["allowance_quantity"])))
-        lines = [self._reference_label(label) + ": " + ", ".join(facts)]
+            facts.append(self._included_label(group))
+        lines = [f"{label}: {', '.join(facts)}"]
         if by != "day":
             lines.append(self._period_label(first, last))
         if self.late:
             lines.append(self._late_label())
         return "\n".join(lines)
 
+    def _included_label(self, group):
+        if not group["amount"] and exact(group["allowance_quantity"]) == exact(group["billed_quantity"]):
+            return self.env._("all of it included")
+        return self.env._("%s of it included", self._quantity_label(group["allowance_quantity"]))
+
+    def _of_subscription(self, label):
+        """Usage of several subscriptions stands on one invoice: which line is of which, is on each of them. Always, or
+        the same usage would be called otherwise when it is billed alone."""
+        name = self._subscription_label() if self.subscription_id else ""
+        return f"{label} ({name})" if name and name != label else label
+
     def _reference_label(self, label):
-        """A client with several subscriptions tells them apart by their references."""
+        """A client with several subscriptions to a package tells them apart by their references."""
         return ", ".join(filter(None, (label, self.subscription_id.reference)))
 
     def _subscription_label(self):

@@ -378,8 +378,7 @@ class BillingCharge(models.Model):
         currency = self.currency_id
         billed = self._exactly(currency, self.amount if billed is None else billed)
         asked = self._exactly(currency, self.usage_amount)
-        # Given away, as wholly included: the amount is nothing, whatever it would have cost.
-        if self.discount == 100 or not self._is_edited(billed, asked):
+        if not self._is_edited(billed, asked):
             asked = billed
         label = text("Rounding")
         if self._is_usage_without_records():

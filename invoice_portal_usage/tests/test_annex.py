@@ -13,6 +13,7 @@ from odoo.addons.invoice_portal.tests.test_lock import HOSTILE_KEYS
 from odoo.addons.invoice_portal.tools import pdf
 
 from ..models import account_move_usage
+from .bill_common import BillCommon
 from .billed import BilledCommon
 
 REPORT = "invoice_portal_usage.report_usage_annex"
@@ -36,6 +37,55 @@ class AnnexCommon(BilledCommon, DocumentCommon):
         content, _kind = renderer._render_qweb_pdf(REPORT, (invoice or self.invoice).ids)
         self.assertTrue(pdf.is_pdf(content))
         return self._read(content)
+
+
+@tagged("post_install", "-at_install")
+class TestIncludedUsage(BillCommon, DocumentCommon):
+    """What an allowance covers wholly costs nothing, and was no discount."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        subscription = cls._subscribe(cls._new_usage_package(allowances=[(100, cls.landline)]))
+        for day in ("2026-03-05", "2026-03-06"):
+            cls._used(day, 10, subscription=subscription)
+        cls._used("2026-03-06", 5, cls.mobile, subscription=subscription)
+        cls.bill = cls._bill("2026-04-01")
+        cls.invoice = cls._finalized(cls.bill.charge_ids)
+        cls.included, cls.paid = cls.invoice.invoice_line_ids.sorted("price_subtotal")
+
+    def test_it_makes_no_column_of_discounts(self):
+        rows, _discounts = self.invoice._billing_document_lines()
+        row = next(row for row in rows if row["line"] == self.included)
+        self.assertEqual((row["quantity"], row["price"], row["discount"]), ("1", "0.00", ""))
+        self.assertIn("all of it included", row["name"])
+        self.assertEqual(row["amount"], self.invoice.currency_id.format(0))
+        self.assertNotIn("discount", [key for key, *_rest in self.invoice._billing_document_columns(rows)])
+
+    def test_its_price_stands_where_it_is_explained(self):
+        facts = dict(self.included._billing_explain())
+        self.assertNotIn("Before discount", facts)
+        self.assertEqual(facts["If it were not included"], self.invoice.currency_id.format(1.2))
+        self.assertNotIn("If it were not included", dict(self.paid._billing_explain()))
+
+    def test_its_records_have_their_price_and_cost_nothing(self):
+        table = csv.DictReader(io.StringIO(self.invoice._billing_usage_csv_sudo().raw.decode("utf-8-sig"), newline=""))
+        rows = [row for row in table if row["Item"] == self.included._billing_usage_item()]
+        self.assertEqual([row["Included"] for row in rows], ["10", "10", ""])
+        self.assertEqual({Decimal(row["Price per unit"]) for row in rows[:2]}, {Decimal("0.06")})
+        self.assertEqual(sum(Decimal(row["Amount"]) for row in rows), 0)
+
+    def test_by_day_it_comes_to_the_same(self):
+        for by in ("destination", "day", "none"):
+            total = sum(Decimal(str(group["amount"])) for group in self.bill._regroup(by))
+            self.assertEqual(total, Decimal(str(self.invoice.amount_untaxed)), by)
+
+    def test_a_discount_that_somebody_granted_is_one(self):
+        self._used("2026-03-07", 5, self.mobile)
+        draft = self._draft(self._bill("2026-04-01").charge_ids)
+        draft.invoice_line_ids.discount = 100
+        self.assertEqual(draft.invoice_line_ids._billing_document_row()["discount"], "100 %")
+        self.assertIn("Before discount", dict(draft.invoice_line_ids._billing_explain()))
 
 
 @tagged("post_install", "-at_install")

@@ -327,6 +327,15 @@ class TestChargeExport(ExportCommon):
         rows = self._dicts(charge.with_env(self.env)._usage_csv_file())
         self.assertEqual((len(rows), self._sum(rows)), (2, 0))
 
+    def test_given_away_by_hand_is_no_rounding(self):
+        charge = self._bill(self._record(60)).charge_ids
+        charge.discount = 100
+        rows = self._dicts(charge._usage_csv_file())
+        self.assertEqual(
+            [(row["Destination group"], row["Amount"]) for row in rows[1:]],
+            [("Rounding", "0.00"), ("Changed by hand", "-0.12")],
+        )
+
 
 @tagged("post_install", "-at_install")
 class TestSummary(ExportCommon):
