@@ -68,6 +68,9 @@ class BillingPortalUsage(BillingPortalInvoices):
     def billing_usage_records(self, page=1, **asked):
         Usage, client = request.env["billing.usage"], self._billing_client()
         chosen, about, domain = self._billing_usage_asked(asked)
+        unknown = self._billing_usage_is_unknown(asked, chosen)
+        if unknown:
+            domain = Domain.FALSE
         count = Usage._own_usage_count_sudo(domain)
         pages = pager(
             url=RECORDS,
@@ -87,6 +90,7 @@ class BillingPortalUsage(BillingPortalInvoices):
                 "count": count,
                 "chosen": chosen,
                 "about": about,
+                "unknown": unknown,
                 "numbers": client._own_usage_numbers_sudo(),
                 "pager": pages,
                 "file_query": urlencode({key: value for key, value in chosen.items() if value}),
@@ -136,6 +140,11 @@ class BillingPortalUsage(BillingPortalInvoices):
         }
         return chosen, about, domain
 
+    def _billing_usage_is_unknown(self, asked, chosen):
+        """Whether it names a line, a part of it, or a number that is not the client's or not there (any more). What was
+        to be left out then must not be shown instead."""
+        return any(asked.get(key) not in (None, "", "0") and not chosen[key] for key in ("line", "group", "number"))
+
     def _billing_usage_day(self, text):
         """A day of this age, or nothing: the calendar ends soon behind others."""
         day = as_date(text)
@@ -150,8 +159,10 @@ class BillingPortalUsage(BillingPortalInvoices):
     def billing_usage_csv(self, span=None, day=None, **asked):
         """The records of a day, week or month; or those that a list shows, or that a line of an invoice is for."""
         chosen, about, domain = self._billing_usage_asked(asked)
+        if (span and span not in SPANS) or self._billing_usage_is_unknown(asked, chosen):
+            raise request.not_found()
         name = ["usage"]
-        if span in SPANS:
+        if span:
             day = self._billing_usage_day(day) or self._billing_client()._billing_today(request.env.company)
             first, last = start_of(day, span), end_of(day, span)
             domain &= Domain("day", ">=", first) & Domain("day", "<=", last)

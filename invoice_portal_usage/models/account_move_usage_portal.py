@@ -198,7 +198,8 @@ class AccountMoveLine(models.Model):
         if group:
             by = "destination" if group.startswith("d") else "day"
             asked = next((each for each in bill._regroup(by) if each["group"] == group), None)
-        if asked:
+            if not asked:
+                return None
             value = int(group[1:]) if group[1:].isdecimal() and by == "destination" else group
             label = asked["label"]
             domain = Domain("bill_id", "=", bill.id) & Domain(

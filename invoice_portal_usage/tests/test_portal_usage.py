@@ -119,16 +119,11 @@ class TestUsagePage(UsagePortalCommon):
     def test_what_the_page_does_not_know_falls_back(self):
         usage = self._used(destination="4930111111")
         theirs = self._used(destination="4930999999", client=self.other_client)
-        invoice, _bill = self._invoiced(self._calls_of_last_month(self.other_client), client=self.other_client)
         self._as(self.user)
         for query in (
             "?page=0",
-            "?number=x&date_from=never&date_to=9999-99-99",
-            "?number=-1&date_from=0001-01-01&date_to=9999-12-31",
-            f"?number={2**70}&line={2**70}",
-            "?line=-1&group=d1",
-            f"?line={invoice.invoice_line_ids[0].id}",
-            "?group=d%27%20OR%201=1",
+            "?number=&date_from=never&date_to=9999-99-99",
+            "?number=0&line=&date_from=0001-01-01&date_to=9999-12-31",
             "?search=%00%00",
             "?sortby=x&domain=[]",
         ):
@@ -146,6 +141,33 @@ class TestUsagePage(UsagePortalCommon):
             with self.subTest(path[:60]):
                 self.assertEqual(self._get(path).status_code, 200)
         self.assertIn(usage.destination, self._page(f"{URL}/records/page/999999"))
+
+    def test_what_is_not_theirs_or_not_there_shows_nothing_instead_of_all(self):
+        usage = self._used(destination="4930111111")
+        own, bill = self._invoiced(self._calls_of_last_month())
+        theirs, _bill = self._invoiced(self._calls_of_last_month(self.other_client), client=self.other_client)
+        own_line = own.invoice_line_ids[0].id
+        self._as(self.user)
+        for query in (
+            "number=x",
+            "number=-1",
+            f"number={2**70}",
+            f"line={2**70}",
+            "line=-1&group=d1",
+            "line=x",
+            f"line={theirs.invoice_line_ids[0].id}",
+            f"line={own_line}&group=d0",
+            f"line={own_line}&group=2020-01-01",
+            "group=d%27%20OR%201=1",
+        ):
+            with self.subTest(query):
+                page = self._page(f"{URL}/records?{query}")
+                self.assertIn("This address asks for usage that is not yours", page)
+                self.assertNotIn(usage.destination, page)
+                self.assertNotIn("1 record", page)
+                self.assertEqual(self._get(f"{URL}/csv?{query}").status_code, 404)
+        group = bill._regroup("day")[0]["group"]
+        self.assertEqual(len(self._rows(f"{URL}/csv?line={own_line}&group={group}")), 3)
 
     def test_names_from_outside_are_shown_as_text(self):
         self._used(destination="<script>alert(1)</script>", account="<b>x</b>")
@@ -179,7 +201,8 @@ class TestUsagePage(UsagePortalCommon):
             with self.subTest(span):
                 self.assertEqual(len(self._rows(f"{URL}/csv?span={span}&day={middle}")), count)
         self.assertEqual(len(self._rows(f"{URL}/csv?span=day&day=nonsense")), 1, "Today, where the day is none")
-        self.assertEqual(len(self._rows(f"{URL}/csv?span=year&day={middle}")), 5, "All, where the span is none")
+        self.assertEqual(self._get(f"{URL}/csv?span=year&day={middle}").status_code, 404)
+        self.assertEqual(len(self._rows(f"{URL}/csv")), 5, "All, where no span is asked for")
 
     # -- earlier periods, and the invoice -----------------------------------------------------------------------------
 
