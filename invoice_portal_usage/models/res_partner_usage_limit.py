@@ -7,6 +7,8 @@ from odoo.fields import Domain
 from odoo.tools import format_date
 from odoo.tools.date_utils import end_of, start_of
 
+from odoo.addons.invoice_portal.tools.periods import exact
+
 from ..tools.usage_words import quantity_text
 from .billing_usage_limit import MOST, THRESHOLDS
 
@@ -157,11 +159,16 @@ class ResPartner(models.Model):
             told.append(
                 {
                     "percent": won,
+                    "share": self._billing_share(used, limit.amount),
                     "name": self.env._("your limit of %s a month", money(limit.amount)),
                     "used": money(used),
                     "of": money(limit.amount),
+                    "so_far": self.env._(
+                        "%(used)s of %(all)s, before taxes", used=money(used), all=money(limit.amount)
+                    ),
                     "until": format_date(self.env, end_of(month, "month")),
                     "stops": limit.stops and won == 100,
+                    "then": self._billing_after_limit(limit, won),
                 }
             )
         return told
@@ -184,14 +191,39 @@ class ResPartner(models.Model):
                     told.append(
                         {
                             "percent": won,
-                            "name": allowance["allowance"].with_env(self.env).name,
+                            "share": self._billing_share(min(used, included), included),
+                            "name": self._billing_allowance_label(part, allowance),
                             "used": quantity_text(self.env, min(used, included), unit),
                             "of": quantity_text(self.env, included, unit),
+                            "so_far": self.env._(
+                                "%(used)s of %(all)s",
+                                used=quantity_text(self.env, min(used, included), unit),
+                                all=quantity_text(self.env, included, unit),
+                            ),
                             "until": format_date(self.env, part["period_end"]),
                             "stops": False,
+                            "then": self.env._("What is used beyond it is billed at its price."),
                         }
                     )
         return told
+
+    def _billing_share(self, used, whole):
+        """How much of it that is, in percent, and never more than it is."""
+        return int(exact(used) * 100 / exact(whole))
+
+    def _billing_allowance_label(self, part, allowance):
+        """What is included, and in which package: the same may be in several."""
+        name = allowance["allowance"].with_env(self.env).name
+        title = part["subscription"].with_env(self.env)._usage_title() if part["subscription"] else ""
+        return f"{name} ({title})" if title else name
+
+    def _billing_after_limit(self, limit, percent):
+        """What happens to the client at this limit."""
+        if not limit.stops:
+            return self.env._("It stops nothing: what is used beyond it is billed, too.")
+        if percent < 100:
+            return self.env._("When it is reached, usage is stopped for the rest of the month.")
+        return self.env._("Usage is stopped until then, or until we raise the limit.")
 
     def _billing_win_notices(self, percents, **values):
         """The highest of these thresholds that was not said before, after noting all of them; or 0."""

@@ -6,15 +6,16 @@ from psycopg2 import IntegrityError
 from odoo import Command, fields
 from odoo.exceptions import UserError
 from odoo.tests import tagged
-from odoo.tools import mute_logger
+from odoo.tools import format_date, mute_logger
+
+from odoo.addons.invoice_portal.tests.test_send import SendCommon
 
 from .portal_usage import UsagePortalCommon
 
 URL = "/my/billing/usage"
 
 
-@tagged("post_install", "-at_install")
-class TestLimit(UsagePortalCommon):
+class LimitCommon(UsagePortalCommon):
     def _limit(self, amount=100, **values):
         return self.env["billing.usage.limit"].create({"partner_id": self.client.id, "amount": amount, **values})
 
@@ -39,6 +40,9 @@ class TestLimit(UsagePortalCommon):
             {"partner_id": self.client.id, "package_id": package.id, "date_start": self.last_month}
         )
 
+
+@tagged("post_install", "-at_install")
+class TestLimit(LimitCommon):
     # -- telling ------------------------------------------------------------------------------------------------------
 
     def test_a_client_is_told_at_80_and_at_100_percent_once_each(self):
@@ -78,7 +82,9 @@ class TestLimit(UsagePortalCommon):
         self._look()
         self._used(quantity=90 * 60, subscription_id=subscription.id)
         self._look()
-        self.assertEqual(self._mails().mapped("subject"), ["80 % used: 100 minutes", "100 % used: 100 minutes"])
+        self.assertEqual(
+            self._mails().mapped("subject"), ["80 % used: 100 minutes (Talk)", "100 % used: 100 minutes (Talk)"]
+        )
 
     def test_what_is_billed_of_the_month_counts(self):
         self._limit(10)
@@ -282,3 +288,67 @@ class TestLimit(UsagePortalCommon):
         self.assertFalse(self._stopped())
         self.assertFalse(self.client.sudo().activity_ids)
         self.assertEqual([mail.subject.partition(" ")[0] for mail in self._mails()], ["100"])
+
+
+@tagged("post_install", "-at_install")
+class TestLimitMail(LimitCommon, SendCommon):
+    """What the client's mail server is given."""
+
+    def _arrives(self):
+        """`(message, its text in one line)` of the only mail that leaves now."""
+        self.sink.messages.clear()
+        self._look()
+        self._run_job()
+        (taken,) = self.sink.messages
+        self.assertEqual(taken["to"], [self.client.email])
+        message = taken["message"]
+        self.assertEqual([address.addr_spec for address in message["To"].addresses], [self.client.email])
+        self.assertEqual([address.addr_spec for address in message["From"].addresses], [self.company.email])
+        self.assertIn(f'href="{self.client.get_base_url()}{URL}"', message.get_body(("html",)).get_content())
+        return message["Subject"], " ".join(message.get_body(("plain",)).get_content().replace("*", "").split())
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.company.sudo().email = "bills@us.example"
+        cls.until = format_date(cls.env, fields.Date.end_of(cls.today, "month"))
+
+    def test_of_what_is_included(self):
+        """Two subscriptions to one package: the mail says which."""
+        desk = self._subscribed(name="100 minutes")
+        desk.reference = "Front desk"
+        desk.copy({"reference": "Warehouse"})
+        for minutes, share, so_far in ((95, 95, "1:35:00 h of 1:40:00 h"), (30, 100, "1:40:00 h of 1:40:00 h")):
+            self._used(quantity=minutes * 60, subscription_id=desk.id)
+            subject, text = self._arrives()
+            self.assertEqual(subject, f"{80 if share < 100 else 100} % used: 100 minutes (Talk, Front desk)")
+            self.assertIn(
+                f"{share} % of 100 minutes (Talk, Front desk) is used: {so_far}, in the period until {self.until}. "
+                "What is used beyond it is billed at its price. You see",
+                text,
+            )
+
+    def _of_limit(self, *steps):
+        for amount, share, then in steps:
+            self._used(amount=amount)
+            used = sum(one for one, *_rest in steps[: steps.index((amount, share, then)) + 1])
+            subject, text = self._arrives()
+            limit = f"your limit of {self._money(10)} a month"
+            self.assertEqual(subject, f"{80 if share < 100 else 100} % used: {limit}")
+            self.assertIn(
+                f"{share} % of {limit} is used: {self._money(used)} of {self._money(10)}, before taxes, in the period "
+                f"until {self.until}. {then} You see",
+                text,
+            )
+
+    def test_of_a_limit_that_staff_set(self):
+        self._limit(10, stops=True)
+        self._of_limit(
+            (9.5, 95, "When it is reached, usage is stopped for the rest of the month."),
+            (2.5, 120, "Usage is stopped until then, or until we raise the limit."),
+        )
+
+    def test_of_a_limit_that_the_client_set(self):
+        self.client._billing_limit_usage_by_client(10.0, self.company.currency_id)
+        nothing = "It stops nothing: what is used beyond it is billed, too."
+        self._of_limit((8.0, 80, nothing), (2.0, 100, nothing))
