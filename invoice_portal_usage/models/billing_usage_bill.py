@@ -10,6 +10,7 @@ from odoo.addons.invoice_portal.tools.periods import exact
 
 from ..tools.shares import shares
 from ..tools.units import UNITS
+from ..tools.usage_words import trimmed
 from .billing_usage_source import KINDS
 from .res_company import GROUPINGS
 
@@ -174,20 +175,29 @@ class BillingUsageBill(models.Model):
 
     def _quantity_label(self, quantity):
         """In the plan's unit, of what is in base units."""
-        number = exact(quantity) / UNITS[self.rate_plan_id.unit].size
+        unit = self.rate_plan_id.unit
+        number = exact(quantity) / UNITS[unit].size
+        if number == 1:
+            return {
+                "second": self.env._("1 second"),
+                "minute": self.env._("1 minute"),
+                "hour": self.env._("1 hour"),
+                "mb": self.env._("1 MB"),
+                "gb": self.env._("1 GB"),
+                "piece": self.env._("1 piece"),
+            }[unit]
         if number == number.to_integral_value():
-            digits = 0
+            text = formatLang(self.env, float(number), digits=0)
         else:
-            digits = 2 if abs(number) >= 1 else 6
-        number = formatLang(self.env, float(number), digits=digits)
+            text = trimmed(self.env, number, most=2 if abs(number) >= 1 else 6)
         return {
-            "second": self.env._("%s seconds", number),
-            "minute": self.env._("%s minutes", number),
-            "hour": self.env._("%s hours", number),
-            "mb": self.env._("%s MB", number),
-            "gb": self.env._("%s GB", number),
-            "piece": self.env._("%s pieces", number),
-        }[self.rate_plan_id.unit]
+            "second": self.env._("%s seconds", text),
+            "minute": self.env._("%s minutes", text),
+            "hour": self.env._("%s hours", text),
+            "mb": self.env._("%s MB", text),
+            "gb": self.env._("%s GB", text),
+            "piece": self.env._("%s pieces", text),
+        }[unit]
 
     # -- taking back --------------------------------------------------------------------------------------------------
 

@@ -240,6 +240,11 @@ class BillingUsageImport(models.Model):
         if billed:
             raise UserError(
                 self.env._(
+                    "1 record of “%s” is billed. What is billed does not change: void or credit the invoice first.",
+                    self.name,
+                )
+                if billed == 1
+                else self.env._(
                     "%(billed)s of the %(count)s records of “%(name)s” are billed. What is billed does not change: "
                     "void or credit the invoices first.",
                     billed=f"{billed:,}",
@@ -261,7 +266,11 @@ class BillingUsageImport(models.Model):
         )
         self.env["billing.usage"].invalidate_model()
         self.sudo().write({"state": "undone", "reason": False})
-        self.message_post(body=self.env._("Taken back: %s records.", f"{count:,}"))
+        self.message_post(
+            body=self.env._("Taken back: 1 record.")
+            if count == 1
+            else self.env._("Taken back: %s records.", f"{count:,}")
+        )
         return count
 
 

@@ -491,10 +491,10 @@ class BillingUsageImport(models.Model):
             "quote": self.env._("A quotation mark (%(quote)s) is not closed, or stands in the middle of a cell."),
             "columns": self.env._("%(count)s cells are more than any row of usage has (%(limit)s)."),
             "more": self.env._(
-                "This row has %(count)s cells, and the file has %(width)s columns. Is the sign that divides the "
-                "columns part of a cell?"
+                "This row has more cells than the file has columns: %(count)s, not %(width)s. Is the sign that divides "
+                "the columns part of a cell?"
             ),
-            "fewer": self.env._("This row has %(count)s cells, and the file has %(width)s columns."),
+            "fewer": self.env._("This row has fewer cells than the file has columns: %(count)s, not %(width)s."),
             "letters": self.env._("“%(value)s” has letters that cannot be read: they are written in another way."),
             "shortened": self.env._(
                 "“%(value)s” was shortened by a spreadsheet, and its digits are lost. Export it as text."

@@ -122,7 +122,7 @@ class BillingUsageBill(models.Model):
         if rows != count + 1:
             raise UserError(
                 self.env._(
-                    "The file for the records of %(bill)s has %(rows)s rows instead of %(count)s.",
+                    "The file for the records of %(bill)s has %(rows)s of %(count)s rows.",
                     bill=self.display_name,
                     rows=rows - 1,
                     count=count,

@@ -131,7 +131,7 @@ class TestBill(BillCommon):
         self.source.kind = "key"
         self._used("2026-03-05", 1234.5)
         charge = self._bill("2026-04-01").charge_ids
-        self.assertEqual(charge.name, "Voice, 05/03/2026: 1 use, 1\xa0234,50 minutes")
+        self.assertEqual(charge.name, "Voice, 05/03/2026: 1 use, 1\xa0234,5 minutes")
         self.assertEqual((charge.period_start, charge.period_end), (self._date("2026-03-05"),) * 2)
 
     def test_two_plans_are_two_bills(self):
@@ -149,8 +149,51 @@ class TestBill(BillCommon):
         by_plan = bills.grouped("rate_plan_id")
         self.assertEqual(len(bills), 2)
         self.assertEqual((by_plan[plan].amount, by_plan[plan].currency_id), (1, euro))
-        self.assertEqual(by_plan[plan].charge_ids.name, "Roaming: 1 record, 0.500000 GB\n03/01/2026 – 03/31/2026")
+        self.assertEqual(by_plan[plan].charge_ids.name, "Roaming: 1 record, 0.5 GB\n03/01/2026 – 03/31/2026")
         self.assertEqual(by_plan[plan].charge_ids.currency_id, euro)
+
+    def test_each_line_says_of_which_subscription_it_is(self):
+        """Two of the same package, and what belongs to none, by each grouping."""
+        package = self._new_usage_package(allowances=[(3, None)])
+        first, second = (self._subscribe(package, reference=reference) for reference in ("Front desk", "Warehouse"))
+        for by, names in (
+            ("destination", ("Germany", "Germany (Talk, Front desk)", "Germany (Talk, Warehouse)")),
+            (
+                "day",
+                ("Voice, 03/05/2026", "Voice (Talk, Front desk), 03/05/2026", "Voice (Talk, Warehouse), 03/05/2026"),
+            ),
+            ("none", ("Voice", "Voice (Talk, Front desk)", "Voice (Talk, Warehouse)")),
+        ):
+            self.client.billing_usage_grouping = by
+            for subscription in (None, first, second):
+                self._used("2026-03-05", 10, subscription=subscription)
+            bills = self._bill("2026-04-01")
+            found = sorted(charge.name.partition(":")[0] for charge in bills.charge_ids)
+            with self.subTest(by):
+                self.assertEqual(found, sorted(names))
+            bills.action_take_back()
+            self.env.cr.execute("DELETE FROM billing_usage WHERE partner_id = %s", [self.client.id])
+
+    def test_a_plan_called_as_its_package_is_named_once(self):
+        self.client.billing_usage_grouping = "none"
+        self._used("2026-03-05", 10, subscription=self._subscribe(self._new_usage_package("Voice")))
+        self.assertEqual(self._bill("2026-04-01").charge_ids.name.partition(":")[0], "Voice")
+
+    def test_one_of_it_is_no_plural(self):
+        base = {"second": 1, "minute": 60, "hour": 3600, "mb": 1, "gb": 1000, "piece": 1}
+        self._used("2026-03-05", 1)
+        bill = self._bill("2026-04-01")
+        for unit, one in base.items():
+            self.plan.sudo().flush_recordset()
+            self.env.cr.execute("UPDATE billing_rate_plan SET unit = %s WHERE id = %s", [unit, self.plan.id])
+            self.plan.invalidate_recordset()
+            word = unit.upper() if one == 1000 or unit == "mb" else unit
+            many = word if word.isupper() else f"{word}s"
+            with self.subTest(unit):
+                self.assertEqual(bill._quantity_label(one), f"1 {word}")
+                self.assertEqual(bill._quantity_label(2 * one), f"2 {many}")
+                self.assertEqual(bill._quantity_label(1.5 * one), f"1.5 {many}")
+                self.assertEqual(bill._quantity_label(0), f"0 {many}")
 
     def test_a_currency_without_cents(self):
         yen = self.env.ref("base.JPY").sudo()
@@ -243,7 +286,7 @@ class TestBillAllowance(BillCommon):
         charge = self._bill("2026-04-01").charge_ids
         self.assertEqual((charge.price_unit, charge.discount, charge.amount, charge.usage_amount), (0.6, 100, 0, 0))
         self.assertEqual(
-            charge.name, "Germany: 1 record, 10 minutes, 10 minutes of it included\n03/01/2026 – 03/31/2026"
+            charge.name, "Germany (Talk): 1 record, 10 minutes, all of it included\n03/01/2026 – 03/31/2026"
         )
 
     def test_several_allowances_in_turn(self):

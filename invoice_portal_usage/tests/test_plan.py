@@ -476,6 +476,8 @@ class TestPlan(UsageCommon):
             self.assertIn("is 0.12", tried.answer)
         self._rate("4989", date_until="2020-01-01")
         self.assertIn("not in force on that day", self._try("4989123456").answer)
+        self._rate("4930", price=0.06, minimum=0, step=1)
+        self.assertIn("Billed: 1 second, exactly", self._try("4930123", 1).answer)
         star = self._try("33123", 10)
         self.assertIn("nothing else fits", star.answer)
         self.assertIn("0.5 ", star.answer)

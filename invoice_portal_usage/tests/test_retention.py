@@ -110,7 +110,7 @@ class TestRetention(RetentionCommon):
     def test_a_file_that_lacks_a_row_deletes_nothing(self):
         self._invoice(self.bill)
         rows = self.bill.record_count
-        with self.assertRaisesRegex(UserError, f"{rows - 1} rows instead of {rows}"), freeze_time("2026-08-01"):
+        with self.assertRaisesRegex(UserError, f"{rows - 1} of {rows} rows"), freeze_time("2026-08-01"):
             with patch.object(
                 billing_usage_export.BillingUsageBill, "_open_archive", lambda bill: io.BytesIO(b"x\n" * rows)
             ):

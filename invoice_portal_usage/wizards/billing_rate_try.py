@@ -122,7 +122,6 @@ class BillingRateTry(models.TransientModel):
     def _tell_price(self, rate):
         plan = self.plan_id
         size, unit = UNITS[plan.unit].size, self._unit(plan.unit)
-        base = self._base(plan.unit)
         quantity = exact(exact(self.quantity, 6) * UNITS[self.unit].size, 6)
         minimum, step = exact(rate.minimum, 6), exact(rate.step, 6)
         price, fee = exact(rate.price_unit, 8), exact(rate.connection_fee, 8)
@@ -131,27 +130,26 @@ class BillingRateTry(models.TransientModel):
         billed = billed_quantity(quantity, minimum, step)
         amount = list_amount(billed, price, fee, size)
         values = {
-            "quantity": self._plain(quantity),
-            "billed": self._plain(billed),
+            "quantity": self._measured(quantity),
+            "billed": self._measured(billed),
             "minimum": self._plain(minimum),
             "step": self._plain(step),
-            "base": base,
         }
         if billed == quantity:
-            steps = [self.env._("Billed: %(billed)s %(base)s, exactly what was used.", **values)]
+            steps = [self.env._("Billed: %(billed)s, exactly what was used.", **values)]
         elif quantity <= minimum:
-            steps = [self.env._("Used: %(quantity)s %(base)s. Billed: %(billed)s %(base)s, the minimum.", **values)]
+            steps = [self.env._("Used: %(quantity)s. Billed: %(billed)s, the minimum.", **values)]
         else:
             steps = [
                 self.env._(
-                    "Used: %(quantity)s %(base)s. Billed: %(billed)s %(base)s, %(minimum)s and steps of %(step)s.",
+                    "Used: %(quantity)s. Billed: %(billed)s, %(minimum)s and steps of %(step)s.",
                     **values,
                 )
             ]
         currency = plan.currency_id.name
         steps.append(
             self.env._(
-                "%(billed)s %(base)s at %(price)s %(currency)s for %(unit)s, and %(fee)s %(currency)s once, is "
+                "%(billed)s at %(price)s %(currency)s for %(unit)s, and %(fee)s %(currency)s once, is "
                 "%(amount)s %(currency)s. Amounts are rounded to cents once per bill.",
                 price=self._plain(price),
                 fee=self._plain(fee),
@@ -162,7 +160,7 @@ class BillingRateTry(models.TransientModel):
             )
             if fee
             else self.env._(
-                "%(billed)s %(base)s at %(price)s %(currency)s for %(unit)s is %(amount)s %(currency)s. Amounts are "
+                "%(billed)s at %(price)s %(currency)s for %(unit)s is %(amount)s %(currency)s. Amounts are "
                 "rounded to cents once per bill.",
                 price=self._plain(price),
                 amount=self._plain(amount),
@@ -201,12 +199,20 @@ class BillingRateTry(models.TransientModel):
             "piece": self.env._("a piece"),
         }[unit]
 
-    def _base(self, unit):
+    def _measured(self, number):
+        """In base units, with their name."""
+        measure, number = UNITS[self.plan_id.unit].measure, self._plain(number)
+        if number == "1":
+            return {
+                "time": self.env._("1 second"),
+                "data": self.env._("1 MB"),
+                "count": self.env._("1 piece"),
+            }[measure]
         return {
-            "time": self.env._("seconds"),
-            "data": self.env._("MB"),
-            "count": self.env._("pieces"),
-        }[UNITS[unit].measure]
+            "time": self.env._("%s seconds", number),
+            "data": self.env._("%s MB", number),
+            "count": self.env._("%s pieces", number),
+        }[measure]
 
     def _plain(self, number):
         """All of its digits, as the user writes them, and no zeros behind."""
