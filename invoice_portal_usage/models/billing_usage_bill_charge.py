@@ -1,3 +1,4 @@
+from collections import Counter
 from decimal import Decimal
 
 from odoo import api, fields, models
@@ -14,6 +15,11 @@ class BillingUsageBill(models.Model):
     """How a bill becomes charges: one for each group of its usage, and for what its period has to make up for."""
 
     _inherit = "billing.usage.bill"
+
+    is_one_of_several = fields.Boolean(
+        compute="_compute_is_one_of_several",
+        help="The client was also billed usage of another subscription, or of none.",
+    )
 
     def _charge_usage(self, company, scopes):
         """:param scopes: of these bills, numbered by their ids"""
@@ -161,11 +167,24 @@ class BillingUsageBill(models.Model):
             return self.env._("all of it included")
         return self.env._("%s of it included", self._quantity_label(group["allowance_quantity"]))
 
+    @api.depends("partner_id", "company_id")
+    def _compute_is_one_of_several(self):
+        """Asked at once for all bills that are being charged."""
+        pairs = self._read_group(
+            [("partner_id", "in", self.partner_id.ids), ("company_id", "in", self.company_id.ids)],
+            ["company_id", "partner_id", "subscription_id"],
+        )
+        counts = Counter((company, client) for company, client, _subscription in pairs)
+        for bill in self:
+            bill.is_one_of_several = counts[bill.company_id, bill.partner_id] > 1
+
     def _of_subscription(self, label):
-        """Usage of several subscriptions stands on one invoice: which line is of which, is on each of them. Always, or
-        the same usage would be called otherwise when it is billed alone."""
-        name = self._subscription_label() if self.subscription_id else ""
-        return f"{label} ({name})" if name and name != label else label
+        """Usage of several subscriptions stands on one invoice: each line says of which it is. By its reference, which
+        is short; else by its package, where the client uses something beside it."""
+        name = self.subscription_id.reference
+        if not name and self.subscription_id and self.is_one_of_several:
+            name = self._subscription_label()
+        return f"{label} ({name})" if name else label
 
     def _reference_label(self, label):
         """A client with several subscriptions to a package tells them apart by their references."""

@@ -152,32 +152,37 @@ class TestBill(BillCommon):
         self.assertEqual(by_plan[plan].charge_ids.name, "Roaming: 1 record, 0.5 GB\n03/01/2026 – 03/31/2026")
         self.assertEqual(by_plan[plan].charge_ids.currency_id, euro)
 
+    def _called(self, *subscriptions):
+        """What usage of these is called on the next bills, without how much it is."""
+        for subscription in subscriptions:
+            self._used("2026-03-05", 10, subscription=subscription)
+        bills = self._bill("2026-04-01")
+        called = sorted(charge.name.partition(":")[0] for charge in bills.charge_ids)
+        bills.action_take_back()
+        self.env.cr.execute("DELETE FROM billing_usage WHERE partner_id = %s", [self.client.id])
+        self.env.invalidate_all()
+        return called
+
     def test_each_line_says_of_which_subscription_it_is(self):
-        """Two of the same package, and what belongs to none, by each grouping."""
-        package = self._new_usage_package(allowances=[(3, None)])
-        first, second = (self._subscribe(package, reference=reference) for reference in ("Front desk", "Warehouse"))
-        for by, names in (
-            ("destination", ("Germany", "Germany (Talk, Front desk)", "Germany (Talk, Warehouse)")),
-            (
-                "day",
-                ("Voice, 03/05/2026", "Voice (Talk, Front desk), 03/05/2026", "Voice (Talk, Warehouse), 03/05/2026"),
-            ),
-            ("none", ("Voice", "Voice (Talk, Front desk)", "Voice (Talk, Warehouse)")),
+        """Two of the same package, another one, and what belongs to none, by each grouping."""
+        package = self._new_usage_package()
+        subscriptions = [self._subscribe(package, reference=reference) for reference in ("Front desk", "Warehouse")]
+        subscriptions += [self._subscribe(self._new_usage_package("Roam")), None]
+        for by, label, names in (
+            ("destination", "Germany", ("", " (Front desk)", " (Roam)", " (Warehouse)")),
+            ("none", "Voice", ("", " (Front desk)", " (Roam)", " (Warehouse)")),
         ):
             self.client.billing_usage_grouping = by
-            for subscription in (None, first, second):
-                self._used("2026-03-05", 10, subscription=subscription)
-            bills = self._bill("2026-04-01")
-            found = sorted(charge.name.partition(":")[0] for charge in bills.charge_ids)
             with self.subTest(by):
-                self.assertEqual(found, sorted(names))
-            bills.action_take_back()
-            self.env.cr.execute("DELETE FROM billing_usage WHERE partner_id = %s", [self.client.id])
+                self.assertEqual(self._called(*subscriptions), [label + name for name in names])
+        self.client.billing_usage_grouping = "day"
+        self.assertEqual(
+            self._called(*subscriptions),
+            [f"Voice{name}, 03/05/2026" for name in (" (Front desk)", " (Roam)", " (Warehouse)", "")],
+        )
 
-    def test_a_plan_called_as_its_package_is_named_once(self):
-        self.client.billing_usage_grouping = "none"
-        self._used("2026-03-05", 10, subscription=self._subscribe(self._new_usage_package("Voice")))
-        self.assertEqual(self._bill("2026-04-01").charge_ids.name.partition(":")[0], "Voice")
+    def test_the_only_subscription_of_a_client_is_not_named_on_each_line(self):
+        self.assertEqual(self._called(self._subscribe(self._new_usage_package("Roam"))), ["Germany"])
 
     def test_one_of_it_is_no_plural(self):
         base = {"second": 1, "minute": 60, "hour": 3600, "mb": 1, "gb": 1000, "piece": 1}
@@ -285,9 +290,7 @@ class TestBillAllowance(BillCommon):
         self._used("2026-03-05", 10, subscription=subscription)
         charge = self._bill("2026-04-01").charge_ids
         self.assertEqual((charge.price_unit, charge.discount, charge.amount, charge.usage_amount), (0.6, 100, 0, 0))
-        self.assertEqual(
-            charge.name, "Germany (Talk): 1 record, 10 minutes, all of it included\n03/01/2026 – 03/31/2026"
-        )
+        self.assertEqual(charge.name, "Germany: 1 record, 10 minutes, all of it included\n03/01/2026 – 03/31/2026")
 
     def test_several_allowances_in_turn(self):
         """First 10 minutes to mobiles, then 10 to anywhere."""
