@@ -208,6 +208,10 @@ class BillingRatePlan(models.Model):
         self.env["billing.rate"].invalidate_model()
         return super().unlink()
 
+    def action_rate_again(self):
+        """Rate what is open and was rated before these plans changed, or not at all."""
+        return self.env["billing.usage"]._rate_open([("rate_plan_id", "in", self.ids)])
+
     @api.private
     def _touch(self):
         """Something of these plans changed: what is not billed yet is to be rated again."""

@@ -84,6 +84,12 @@ class BillingUsage(models.Model):
         facts += [
             (self.env._("Amount"), exact_money(self.env, currency, self.amount)),
             (self.env._("Late"), self.late and self.env._("It reached us when its period was billed already")),
+            (
+                self.env._("Prices changed"),
+                not self.bill_id
+                and self.plan_revision != self.rate_plan_id.revision
+                and self.env._("They changed after this amount was worked out: that is done again when it is billed"),
+            ),
         ]
         return [(label, text) for label, text in facts if text]
 

@@ -35,6 +35,12 @@ class BillingUsage(models.Model):
         help="Minimum and step of the rate.",
     )
     explanation = fields.Text(string="Why this Price", compute="_compute_explanation", groups="base.group_user")
+    is_stale = fields.Boolean(
+        string="To Be Rated Again",
+        compute="_compute_is_stale",
+        groups="base.group_user",
+        help="Its plan changed after it was rated, so it still has the price of before.",
+    )
     bill_state = fields.Selection(
         [("open", "To bill"), ("billed", "Billed")],
         string="State",
@@ -45,6 +51,13 @@ class BillingUsage(models.Model):
         "billing.charge", compute="_compute_charge_id", groups="base.group_user", help="What bills this record."
     )
     invoice_id = fields.Many2one("account.move", compute="_compute_charge_id", groups="base.group_user")
+
+    @api.depends("bill_id", "plan_revision", "rate_plan_id")
+    def _compute_is_stale(self):
+        for usage in self:
+            usage.is_stale = (
+                not usage.bill_id and usage.rate_id and usage.plan_revision != usage.sudo().rate_plan_id.revision
+            )
 
     @api.depends("bill_id")
     def _compute_bill_state(self):
@@ -105,7 +118,7 @@ class BillingUsage(models.Model):
     def _compute_explanation(self):
         for usage in self:
             usage.price_text = usage._number(usage.price_unit, 8) if usage.rate_id else False
-            usage.rounding_text = usage.rate_id and usage._explain_rounding()
+            usage.rounding_text = usage._explain_rounding() if usage.rate_id else False
             usage.explanation = usage._explain_price()
 
     def _explain_rounding(self):
@@ -145,6 +158,13 @@ class BillingUsage(models.Model):
             }[self.unrated_reason]
         if not self.rate_id:
             return False
+        if self.is_stale:
+            return text(
+                "The plan changed after this was rated: the amount is that of before, %(amount)s %(currency)s. It is "
+                "rated again when it is billed, or by “Rate Again”.",
+                amount=self._number(self.amount, 6),
+                currency=self.currency_id.name,
+            )
         unit, measure = UNITS[self._unit()], UNITS[self._unit()].measure
         size = float(unit.size)
         units = dict(self.rate_plan_id._fields["unit"]._description_selection(self.env))
@@ -213,11 +233,14 @@ class BillingUsage(models.Model):
 
     def action_rate_again(self):
         """Rate these once more, or all that are not rated, after a plan, a number or a source was mended."""
-        self.env["account.move"]._billing_check_staff()
-        self.check_access("read")
         domain = [("id", "in", self.ids)] if self else [("unrated_reason", "!=", False)]
         # Of those that are chosen, also what seems up to date: numbers, packages or clients may have changed.
-        rated, unrated = self._rate_again(domain, everything=bool(self))
+        return self._rate_open(domain, everything=bool(self))
+
+    def _rate_open(self, domain, everything=False):
+        self.env["account.move"]._billing_check_staff()
+        self.check_access("read")
+        rated, unrated = self._rate_again(domain, everything=everything)
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",

@@ -1,5 +1,6 @@
 from unittest.mock import patch
 
+from odoo.exceptions import AccessError
 from odoo.tests import tagged
 
 from ..models import billing_usage_rating
@@ -172,6 +173,37 @@ class TestRating(UsageCommon):
         self.assertEqual(self.env["billing.usage"]._rate_again(), (1, 0))
         billed, still_open = self._usage("open", "billed")
         self.assertEqual((billed.amount, still_open.amount), (0.06, 0.6))
+
+    def test_what_has_the_price_of_before_says_so(self):
+        """Until it is rated again: by its own button, or that of its plan."""
+        usage, other = self._rate("+4989123456", 60), self._rate("+4989123456", 120)
+        self.assertFalse(usage.is_stale)
+        rate = usage.rate_id
+        for price, mend in ((0.5, usage.action_rate_again), (0.7, self.plan.action_rate_again)):
+            rate.price_unit = price
+            usage.invalidate_recordset()
+            self.assertTrue(usage.is_stale)
+            self.assertIn("the amount is that of before", usage.explanation)
+            mend()
+            self.env.invalidate_all()
+            self.assertEqual((usage.amount, usage.is_stale), (price, False))
+            self.assertIn("× ", usage.explanation)
+        self.assertEqual((other.amount, other.is_stale), (1.4, False))
+        usage.flush_recordset()
+        self.env.cr.execute("UPDATE billing_rate_plan SET revision = revision + 1")
+        self.env.invalidate_all()
+        with self.assertRaises(AccessError):
+            self.plan.with_user(self._new_user("nobody", "base.group_user")).action_rate_again()
+        self.assertTrue(usage.is_stale)
+
+    def test_what_has_no_rate_has_no_rounding(self):
+        usage = self._rate("+4989123456", 60, moment="2026-03-11T12:00:00Z")
+        self.env.cr.execute(
+            "UPDATE billing_usage SET rate_id = NULL, unrated_reason = 'rate' WHERE id = %s", [usage.id]
+        )
+        self.env.invalidate_all()
+        self.assertFalse(usage.rounding_text)
+        self.assertFalse(usage.is_stale)
 
     def test_a_short_number_is_no_foreign_one(self):
         self._new_rate("1", self.world, 5)
