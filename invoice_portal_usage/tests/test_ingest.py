@@ -1,7 +1,10 @@
-from datetime import date, datetime
+import json
+from datetime import date, datetime, timedelta
 
+from odoo import Command
 from odoo.exceptions import AccessError, UserError, ValidationError
-from odoo.tests import tagged
+from odoo.tests import HttpCase, new_test_user, tagged
+from odoo.tools import mute_logger
 
 from .common import UsageCommon
 
@@ -215,3 +218,70 @@ class TestIngest(UsageCommon):
         self.assertIn("not of the client", result["rejected"][0]["reason"])
         self.assertNotIn("Acme", result["rejected"][0]["reason"])
         self.assertEqual(self._usage("call-1").partner_id, self.client)
+
+
+@tagged("post_install", "-at_install")
+class TestIngestFromOutside(UsageCommon, HttpCase):
+    """As a switch does it: with a key, over HTTP."""
+
+    def _key(self, *groups, days=300, **values):
+        user = new_test_user(self.env(su=True), login=f"tech {groups} {values}", groups="base.group_user")
+        user.write({"group_ids": [Command.set([self.env.ref(group).id for group in groups])], **values})
+        until = datetime.now() + timedelta(days=days)
+        return self.env["res.users.apikeys"].with_user(user)._generate("rpc", "switch", until)
+
+    def _call(self, method, key, **params):
+        with mute_logger("odoo.http"):
+            response = self.url_open(
+                f"/json/2/{method}",
+                data=json.dumps(params),
+                headers={"Authorization": f"bearer {key}", "Content-Type": "application/json"},
+            )
+        return response.status_code, response.json()
+
+    def _ingest(self, key, *records, code="switch"):
+        return self._call("billing.usage/ingest", key, code=code, records=list(records))
+
+    def test_a_technical_user_hands_in_and_reads_nothing(self):
+        key = self._key("invoice_portal_usage.group_billing_usage_feed")
+        record = self._record()
+        status, answer = self._ingest(key, record)
+        self.assertEqual((status, answer["accepted"], answer["duplicates"], answer["rejected"]), (200, 1, 0, []))
+        status, answer = self._ingest(key, record)
+        self.assertEqual((status, answer["accepted"], answer["duplicates"]), (200, 1, 1))
+        status, answer = self._ingest(key, {**record, "quantity": 3600})
+        self.assertEqual((status, answer["accepted"], answer["changed"]), (200, 0, [record["id"]]))
+        for model in ("billing.usage", "billing.usage.source", "billing.rate.plan", "res.partner", "account.move"):
+            with self.subTest(model):
+                status, _answer = self._call(f"{model}/search_read", key, domain=[], fields=["id"])
+                self.assertEqual(status, 403)
+
+    def test_what_is_refused_says_why(self):
+        key = self._key("invoice_portal_usage.group_billing_usage_feed")
+        company = self._new_company("Elsewhere")
+        elsewhere = self._key(
+            "invoice_portal_usage.group_billing_usage_feed",
+            company_id=company.id,
+            company_ids=[Command.set(company.ids)],
+        )
+        for status, words, answer in (
+            (422, "no usage source with the code “nope”", self._ingest(key, code="nope")),
+            (422, "no usage source with the code “switch”", self._ingest(elsewhere, self._record())),
+            (422, "10,001 records in one call are too many", self._ingest(key, *[{}] * 10_001)),
+            (422, "Hand in a list", self._call("billing.usage/ingest", key, code="switch", records={})),
+            (401, "Invalid apikey", self._ingest("0" * 40)),
+            (403, "Ask for the right “Hand in usage”", self._ingest(self._key("base.group_user", days=30))),
+        ):
+            with self.subTest(words):
+                self.assertEqual(answer[0], status)
+                self.assertIn(words, answer[1]["message"])
+        self.assertFalse(self.env["billing.usage"].search_count([("source_id", "=", self.source.id)]))
+
+    def _record(self):
+        return {
+            "id": "cdr-1",
+            "account": "+49 30 1000",
+            "moment": "2026-03-10T12:00:00Z",
+            "destination": "+49 89 123456",
+            "quantity": 61,
+        }
