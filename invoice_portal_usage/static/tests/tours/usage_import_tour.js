@@ -1,4 +1,5 @@
 import {registry} from "@web/core/registry";
+import {rpc} from "@web/core/network/rpc";
 
 const tours = registry.category("web_tour.tours");
 const HEADINGS = "id,account,start,destination,duration";
@@ -11,6 +12,26 @@ function choose(name, text) {
         anchor.files = files.files;
         anchor.dispatchEvent(new Event("change", {bubbles: true}));
     };
+}
+
+/** The rejected rows as the button gives them, with these cells mended: what a person does in a spreadsheet. */
+async function mendedRejects(cells) {
+    const answer = await rpc("/web/dataset/call_button/billing.usage.import/action_download_rejects", {
+        model: "billing.usage.import",
+        method: "action_download_rejects",
+        args: [[Number(window.location.pathname.split("/").pop())]],
+        kwargs: {},
+    });
+    const file = await fetch(answer.url);
+    // Byte for byte, the mark at the beginning too.
+    let text = new window.TextDecoder("utf-8", {ignoreBOM: true}).decode(await file.arrayBuffer());
+    for (const [wrong, right] of cells) {
+        if (text.split(wrong).length !== 2) {
+            throw new Error(`“${wrong}” does not stand once in ${text}`);
+        }
+        text = text.replace(wrong, right);
+    }
+    return text;
 }
 
 const FILE_INPUT = ".modal div[name=data] input[type=file]:not(:visible), .modal div[name=data] input[type=file]";
@@ -64,15 +85,13 @@ tours.add("billing_usage_mend", {
         {
             content: "Choose the file",
             trigger: FILE_INPUT,
-            run: choose(
-                "march mended.csv",
-                [
-                    `line,reason,${HEADINGS}`,
-                    "3,not a number,t2,'+49301000,2026-03-10T12:05:00Z,'+4989123456,60",
-                    "5,not a moment,t4,'+49301000,2026-03-10T10:00:00Z,'+4989123456,60",
-                    "",
-                ].join("\r\n")
-            ),
+            run: async (helpers) => {
+                const text = await mendedRejects([
+                    [",a minute", ",60"],
+                    [",10 o'clock,", ",2026-03-10T10:00:00Z,"],
+                ]);
+                choose("march mended.csv", text)(helpers);
+            },
         },
         {content: "It is there", trigger: ".modal div[name=data] input:value(march mended.csv)"},
         {content: "Look at it", trigger: ".modal button[name=action_upload]", run: "click"},
