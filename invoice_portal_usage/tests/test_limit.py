@@ -241,6 +241,7 @@ class TestLimit(LimitCommon):
         page = self._post(f"{URL}/limit", URL, amount="50").text
         self.assertIn("Saved.", page)
         self.assertEqual(self._own().amount, 50)
+        self.assertIn('value="50"', self._get(URL).text)
         self.assertIn("of $ 50.00 this month (8 %)".replace("$ 50.00", self._money(50)), self._page(URL))
         self._as(self.colleague)
         self._post(f"{URL}/limit", URL, amount="4.5")
