@@ -1,5 +1,7 @@
 import json
 import logging
+from contextlib import closing
+from itertools import islice
 
 from psycopg2 import OperationalError, errors
 
@@ -9,13 +11,14 @@ from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..tools import usage_file
+from ..tools.ahead import ahead
 from ..tools.usage_file import Layout, Refused, RowMaker, Told, Unfit
 from ..tools.usage_row import Unreadable
 
 _logger = logging.getLogger(__name__)
 
 # Rows per transaction: enough for the set-based statements to pay, little to lose when it fails.
-CHUNK = 10_000
+CHUNK = 50_000
 # Characters in a chunk: rows may be long, and the memory is not to depend on them.
 CHUNK_LENGTH = 8_000_000
 # So many rejected rows are no slip: reading on would only fill the database.
@@ -31,12 +34,43 @@ class Chunk:
     def __init__(self):
         self.rows = []  # to take in
         self.cells = {}  # by line, for those that are rejected after all
-        self.rejected = []  # (line, external id, cells, reason)
+        self.unfit = []  # (line, external id, cells, error)
         self.length = 0
         self.position = 0
 
     def __len__(self):
-        return len(self.rows) + len(self.rejected)
+        return len(self.rows) + len(self.unfit)
+
+
+def chunks(lines, maker, reader, twice, file, file_size):
+    """Made beside what the database does: nothing here may ask it.
+
+    :param lines: numbered, from 0 at the beginning of the file
+    :param twice: what tells rows that stand in the file more than once; None: their ids do
+    """
+    chunk = Chunk()
+    for count, line in lines:
+        try:
+            if line.problem:
+                raise line.problem
+            if twice and usage_file.is_repeated(twice, count):
+                raise Unfit("twice")
+            chunk.rows.append(reader.row(maker.raw(line.cells), line.number))
+            chunk.cells[line.number] = line.cells
+        except (Told, Unreadable) as error:
+            external_id = "" if line.problem else maker.shown_id(line.cells)
+            chunk.unfit.append((line.number, external_id, line.cells, error))
+        chunk.length += sum(map(len, line.cells))
+        if len(chunk) >= CHUNK or chunk.length >= CHUNK_LENGTH:
+            chunk.position = file.tell()
+            yield chunk
+            chunk = Chunk()
+    chunk.position = file_size
+    if len(chunk):
+        yield chunk
+        chunk = Chunk()
+        chunk.position = file_size
+    yield chunk
 
 
 class BillingUsageImport(models.Model):
@@ -65,8 +99,8 @@ class BillingUsageImport(models.Model):
         self.ensure_one()
         rows_before = self.row_count
         try:
-            with self._open_file() as file:
-                for chunk in self._chunks(file):
+            with self._open_file() as file, self._chunks(file) as chunks_ahead:
+                for chunk in chunks_ahead:
                     for _round in range(CONFLICT_ROUNDS):
                         try:
                             taken = self._take_chunk(chunk, rows_before)
@@ -114,37 +148,14 @@ class BillingUsageImport(models.Model):
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def _chunks(self, file):
-        """The rows after those that were read; at last an empty chunk."""
+        """The rows after those that were read, in chunks that are read ahead; at last an empty chunk."""
         mapping = self.mapping
         layout = Layout(**{name: mapping[name] for name in Layout._fields})
-        maker, reader = RowMaker(mapping), self.source_id._reader()
+        maker = RowMaker(mapping)
         twice = usage_file.repeated(file, layout, maker) if "id" not in mapping["roles"] else None
         file.seek(0)
-        skip, chunk = self.row_count, Chunk()
-        for count, line in enumerate(usage_file.read_lines(file, layout, maker.width)):
-            if count < skip:
-                continue
-            try:
-                if line.problem:
-                    raise line.problem
-                if twice and usage_file.is_repeated(twice, count):
-                    raise Unfit("twice")
-                chunk.rows.append(reader.row(maker.raw(line.cells), line.number))
-                chunk.cells[line.number] = line.cells
-            except (Told, Unreadable) as error:
-                external_id = "" if line.problem else maker.shown_id(line.cells)
-                chunk.rejected.append((line.number, external_id, line.cells, self._in_words(error)))
-            chunk.length += sum(map(len, line.cells))
-            if len(chunk) >= CHUNK or chunk.length >= CHUNK_LENGTH:
-                chunk.position = file.tell()
-                yield chunk
-                chunk = Chunk()
-        if len(chunk):
-            chunk.position = self.file_size
-            yield chunk
-        last = Chunk()
-        last.position = self.file_size
-        yield last
+        lines = islice(enumerate(usage_file.read_lines(file, layout, maker.width)), self.row_count, None)
+        return closing(ahead(chunks(lines, maker, self.source_id._reader(), twice, file, self.file_size)))
 
     def _take_chunk(self, chunk, rows_before):
         """Take in a chunk, and note how far it is, both or neither. False: it is no longer to be read by us."""
@@ -154,8 +165,9 @@ class BillingUsageImport(models.Model):
             self.write({"state": "done", "position": chunk.position})
             return True
         duplicates, refused = self._take_rows(chunk.rows, [0])
-        rejected = chunk.rejected + [
-            (line, external_id, chunk.cells[line], reason) for line, external_id, reason in refused
+        rejected = [
+            *((line, external_id, cells, self._in_words(error)) for line, external_id, cells, error in chunk.unfit),
+            *((line, external_id, chunk.cells[line], reason) for line, external_id, reason in refused),
         ]
         if self.rejected_count + len(rejected) > MOST_REJECTED:
             raise Refused("rejects", count=f"{self.rejected_count + len(rejected):,}")

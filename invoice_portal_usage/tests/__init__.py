@@ -1,4 +1,5 @@
 from . import (
+    test_ahead,
     test_annex,
     test_bill,
     test_bill_charge,

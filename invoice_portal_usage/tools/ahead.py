@@ -1,0 +1,48 @@
+"""Reading on while the database works. Plain Python, no environment."""
+
+import threading
+from collections.abc import Generator, Iterable, Iterator
+from queue import SimpleQueue
+from typing import TypeVar
+
+Item = TypeVar("Item")
+_END = object()
+
+
+def ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items: while one is worked on, the next is made in a thread of its own.
+
+    What makes them must not touch what the caller works with: no environment, no cursor. Close it before what they are
+    made of.
+    """
+    made, wanted = SimpleQueue(), threading.Semaphore(0)
+    stopped = False
+    error = None
+
+    def make():
+        nonlocal error
+        try:
+            for item in items:
+                made.put(item)
+                wanted.acquire()
+                if stopped:
+                    break
+            if isinstance(items, Generator):
+                items.close()
+        except Exception as raised:
+            # Raised where the items are asked for.
+            error = raised
+        made.put(_END)
+
+    thread = threading.Thread(target=make, name="reading ahead", daemon=True)
+    thread.start()
+    try:
+        while (item := made.get()) is not _END:
+            wanted.release()
+            yield item
+        if error is not None:
+            raise error
+    finally:
+        stopped = True
+        wanted.release()
+        thread.join()
