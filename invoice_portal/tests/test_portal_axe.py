@@ -52,6 +52,7 @@ PAGES_OF_A_CLIENT = [
     ("/my/billing/preferences?done=asked", None),
     ("/my/invoices/{open}/object/{line}", None),
     ("/my/invoices/{open}/object/{contested_line}", None),
+    ("/my/billing/nonsense", None),
 ]
 PAGES_OF_ANOTHER = [
     ("/my/billing", None),
@@ -68,6 +69,7 @@ PAGES_OF_A_VISITOR = [
     ("/my/invoices/{paid}?access_token={token_of_paid}", ITEMS),
     ("/my/billing/recipients/{change}", None),
     ("/my/billing/recipients/nonsense", None),
+    ("/my/invoices/{open}?access_token=torn", None),
 ]
 
 # What Odoo draws on its pages and nobody can reach from ours.
