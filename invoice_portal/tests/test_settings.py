@@ -1,3 +1,5 @@
+from lxml import etree
+
 from odoo.exceptions import AccessError
 from odoo.tests import Form, tagged
 
@@ -63,3 +65,13 @@ class TestSettings(BillingCommon):
             if name.startswith("billing_") and field.related
         }
         self.assertEqual(ours - self.env["billing.settings"]._fields.keys(), set())
+
+    def test_each_setting_says_what_it_is(self):
+        """Odoo takes the label of a setting from the field right below it, or from its own words."""
+        view = self.env.ref("invoice_portal.res_config_settings_view_form").sudo()
+        settings = etree.fromstring(view.arch).findall(".//setting")
+        self.assertTrue(settings)
+        for setting in settings:
+            first = next((child for child in setting if isinstance(child.tag, str)), None)
+            named = setting.get("string") or (first is not None and first.tag == "field")
+            self.assertTrue(named, etree.tostring(setting))
