@@ -132,8 +132,8 @@ class AccountMove(models.Model):
             if source.last_received:
                 words.append(
                     self.env._(
-                        "“%(source)s” has been silent since %(moment)s",
-                        source=source.name,
+                        "“%(name)s” has been silent since %(moment)s",
+                        name=source.name,
                         moment=format_datetime(self.env, source.last_received, dt_format="short"),
                     )
                 )

@@ -333,7 +333,7 @@ class TestChargeExport(ExportCommon):
         rows = self._dicts(charge._usage_csv_file())
         self.assertEqual(
             [(row["Destination group"], row["Amount"]) for row in rows[1:]],
-            [("Rounding", "0.00"), ("Changed by hand", "-0.12")],
+            [("Rounding", "0"), ("Changed by hand", "-0.06")],
         )
 
 

@@ -163,6 +163,24 @@ class TestHold(HoldCommon):
         self._release(draft.action_billing_usage_release())
         draft._billing_finalize()
 
+    def test_a_feed_that_fell_silent_says_since_when(self):
+        self._silent()
+        self._used("2026-03-05", 10)
+        batch = (
+            self.env["billing.usage.import"]
+            .sudo()
+            .create({"name": "API", "source_id": self.source.id, "state": "done"})
+        )
+        batch.flush_recordset()
+        self.env.cr.execute(
+            "UPDATE billing_usage_import SET write_date = '2026-03-01 10:00:00' WHERE id = %s", [batch.id]
+        )
+        self.env.invalidate_all()
+        draft = self._generate()
+        self.assertRegex(draft.billing_usage_hold, "“Switch” has been silent since 3/1/26, 10:00")
+        with self.assertRaisesRegex(UserError, "has been silent since"):
+            draft._billing_finalize()
+
     def test_a_feed_that_delivers_holds_nothing(self):
         self._silent()
         draft = self._generate()
