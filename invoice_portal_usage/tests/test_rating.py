@@ -207,9 +207,13 @@ class TestRating(UsageCommon):
 
     def test_a_short_number_is_no_foreign_one(self):
         self._new_rate("1", self.world, 5)
-        self._new_rate("de:110", self.landline, 0)
+        emergency = self._new_destination("Emergency")
+        self._new_rate("de:11", emergency, 0)
         self.plan._touch()
-        self.assertEqual(self._rate("110", 60).destination_id, self.landline)
+        for number in ("110", "112", "116117"):
+            usage = self._rate(number, 60)
+            self.assertEqual((usage.destination, usage.destination_id), (f"de:{number}", emergency))
+        self.assertEqual(self._rate("030 116117", 60).destination, "4930116117")
         self.assertEqual(self._rate("+1202555", 60).amount, 5)
         self.assertEqual(self._rate("anonymous", 60).unrated_reason, "rate", "No number: no guess at its price")
 

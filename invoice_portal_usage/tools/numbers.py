@@ -43,9 +43,22 @@ def digits(text: str, region: str | None, with_country: bool = False) -> str:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException:
         return f"{region.lower()}:{number}"
-    if not phonenumbers.is_possible_number(parsed):
+    if _is_of_one_country(parsed, number, region):
         return f"{region.lower()}:{number}"
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)[1:]
+
+
+def _is_of_one_country(parsed, number, region):
+    """Emergency and other short numbers, and those that lack their area: with the country's code before them, they
+    would be other numbers.
+    """
+    if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return True
+    return (
+        str(parsed.national_number) == number
+        and not phonenumbers.is_valid_number(parsed)
+        and phonenumbers.is_valid_short_number_for_region(parsed, region)
+    )
 
 
 def _international(number: str, text: str) -> str:
