@@ -499,51 +499,54 @@ class BillingUsageBill(models.Model):
         What was made up for before and is not missing any more, as usage came late, is given back, as far as it was
         not waived: how much is paid does not depend on what came first.
         """
-        due = [
-            (scope, of)
-            for scope in planned.scopes
-            if (of := planned.terms[scope.number])
-            and of.last < until
-            and (planned.known_of(scope).minimum or of.minimum and of.package.rate_plan_id.id == scope.plan)
-        ]
-        if not due:
+        periods = {}
+        for scope in planned.scopes:
+            of = planned.terms[scope.number]
+            if of and of.last < until:
+                currency = self.env["billing.rate.plan"].browse(scope.plan).currency_id
+                periods.setdefault((scope.partner, scope.subscription, scope.first, currency.id), []).append(scope)
+        if not periods:
             return self.browse()
-        spent = self._spent(company, due)
+        spent = self._spent(company, [scope for scopes in periods.values() for scope in scopes])
         by_key = {
             (bill.partner_id.id, bill.rate_plan_id.id, bill.subscription_id.id, bill.period_start): bill
             for bill in bills
         }
         missing, bare = {}, []
-        for scope, of in due:
-            currency = self.env["billing.rate.plan"].browse(scope.plan).currency_id
-            key = scope.partner, scope.subscription, scope.first, currency.id
+        for key, scopes in periods.items():
+            of = planned.terms[scopes[0].number]
+            # The package's own plan has the minimum; what is used by others in its currency counts, too.
+            scopes.sort(key=lambda scope, of=of: scope.plan != of.package.rate_plan_id.id)
+            lead, currency = scopes[0], self.env["res.currency"].browse(key[-1])
+            now = self.browse().concat(
+                *(by_key.get((one.partner, one.plan, one.subscription, one.first)) or self.browse() for one in scopes)
+            )
             of_period = spent.get(key) or Spent(Decimal(0), Decimal(0), Decimal(0))
-            bill = by_key.get((scope.partner, scope.plan, scope.subscription, scope.first)) or self.browse()
-            if not planned.is_settled(scope):
+            if of.minimum and lead.plan == of.package.rate_plan_id.id and not planned.is_settled(lead):
                 owed = rounded(Fraction(exact(of.minimum)) * of.share, self._step_of(currency))
             elif of_period.asked:
                 # What was agreed then, whatever the package says by now.
-                owed = of_period.asked + of_period.amount - bill._came_to()
+                owed = of_period.asked + of_period.amount - sum((bill._came_to() for bill in now), Decimal(0))
             else:
                 continue
             amount = of_period.missing(owed)
             if not amount:
                 continue
-            if bill:
-                missing[bill.id] = amount
+            if now:
+                missing[now[0].id] = amount
             elif amount > 0:
                 bare.append(
                     {
                         "company_id": company.id,
-                        "partner_id": scope.partner,
-                        "subscription_id": scope.subscription,
-                        "rate_plan_id": scope.plan,
+                        "partner_id": lead.partner,
+                        "subscription_id": lead.subscription,
+                        "rate_plan_id": lead.plan,
                         "currency_id": currency.id,
-                        "period_start": scope.first,
-                        "period_end": scope.last,
-                        "part": planned.known_of(scope).parts + 1,
+                        "period_start": lead.first,
+                        "period_end": lead.last,
+                        "part": planned.known_of(lead).parts + 1,
                         "is_over": True,
-                        "grouping": self._grouping_of(scope.partner, company),
+                        "grouping": self._grouping_of(lead.partner, company),
                         "minimum_amount": float(amount),
                     }
                 )
@@ -560,7 +563,7 @@ class BillingUsageBill(models.Model):
         return sum(map(exact, [*self.mapped("amount"), *volume.mapped("usage_amount")]), Decimal(0))
 
     @api.model
-    def _spent(self, company, due):
+    def _spent(self, company, scopes):
         """`{(client, subscription, first day of the period, currency): Spent}`, over all bills of the period."""
         self.flush_model()
         self.env["billing.charge"].flush_model()
@@ -581,8 +584,8 @@ class BillingUsageBill(models.Model):
               GROUP BY 1, 2, 3, 4
                 """,
                 company.id,
-                tuple({scope.subscription for scope, _of in due}),
-                tuple({scope.partner for scope, _of in due}),
+                tuple({scope.subscription for scope in scopes}),
+                tuple({scope.partner for scope in scopes}),
             )
         )
         return {tuple(key): Spent(*map(Decimal, amounts)) for *key, amounts in ((*r[:4], r[4:]) for r in found)}

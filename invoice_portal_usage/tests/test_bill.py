@@ -498,6 +498,20 @@ class TestBillMinimum(BillCommon):
         self._used("2026-03-04", 200, subscription=self.subscription)
         self._assert_charges(self._bill("2026-04-03"), (f"d{self.landline.id}", 12), ("minimum", -8))
 
+    def test_what_comes_late_by_another_plan_is_part_of_it(self):
+        """A number may have a plan of its own: the minimum is for all that the subscription uses."""
+        other = self._new_plan("Other")
+        group = self.env["billing.rate.destination"].create({"plan_id": other.id, "name": "All"})
+        self.rates[group] = self._new_rate("*", group, 0.1)
+        self._used("2026-03-02", 100, subscription=self.subscription)
+        self._assert_charges(self._bill("2026-04-01"), (f"d{self.landline.id}", 6), ("minimum", 14))
+        self._used("2026-03-03", 50, group, subscription=self.subscription)
+        self._assert_charges(self._bill("2026-04-02"), (f"d{group.id}", 5), ("minimum", -5))
+        self._used("2026-03-03", 20, group, subscription=self.subscription)
+        self._used("2026-03-03", 50, subscription=self.subscription)
+        bills = self._bill("2026-04-03")
+        self.assertEqual(sorted(bills.charge_ids.mapped("amount")), [-5, 2, 3])
+
     def test_what_was_waived_is_not_given_back(self):
         bill = self._bill("2026-04-01")
         bill.charge_ids.action_discard()
