@@ -202,7 +202,8 @@ class BillingUsage(models.Model):
         count = 0
         with self._of_unknown_size():
             for select in rated:
-                statement = SQL("INSERT INTO billing_usage (%s) %s %s", columns, select, otherwise)
+                # In the order they came in, by which those of one second are billed.
+                statement = SQL("INSERT INTO billing_usage (%s) %s ORDER BY line %s", columns, select, otherwise)
                 self.env.cr.execute(statement, log_exceptions=False)
                 count += self.env.cr.rowcount
         return count

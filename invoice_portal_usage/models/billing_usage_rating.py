@@ -49,10 +49,12 @@ class BillingUsage(models.Model):
     @contextmanager
     def _of_unknown_size(self):
         """For statements about what is staged, of which the database knows too little: it would sort where it can look
-        up, and compile for longer than it runs."""
-        self.env.cr.execute("SET LOCAL enable_mergejoin = off; SET LOCAL jit = off")
+        up, compile for longer than it runs, and put on a disk what is in order already."""
+        self.env.cr.execute("SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; SET LOCAL work_mem = '64MB'")
         yield
-        self.env.cr.execute("SET LOCAL enable_mergejoin TO DEFAULT; SET LOCAL jit TO DEFAULT")
+        self.env.cr.execute(
+            "SET LOCAL enable_mergejoin TO DEFAULT; SET LOCAL jit TO DEFAULT; SET LOCAL work_mem TO DEFAULT"
+        )
 
     @api.model
     def _find_owners(self, company):
