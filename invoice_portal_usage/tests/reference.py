@@ -3,11 +3,14 @@
 Plain Python, no environment, nothing shared with what it checks. Quantities are in base units (seconds, MB, pieces),
 moments are naive and in UTC, numbers are `Decimal`. Records of one period are rated in three steps:
 
-    rating = rate_record(record, world)                   # who, which day, plan, rate, billed quantity, list amount
-    bill = rate_period(records, allowances, tiers, share) # allowances and tiers: the exact amount of each record
+    rating = rate_record(record, source)                  # who, which day, plan, rate, billed quantity, list amount
+    scope = scope_of(rating)                              # what is billed together: client, plan, period
+    bill = rate_period(records, plan, allowances, share)  # allowances and tiers: the exact amount of each record
     shares = largest_remainder(amounts, Decimal("0.01"))  # one rounding, groups add up to it
 """
 
+import re
+from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +21,9 @@ SIZES = {"second": 1, "minute": 60, "hour": 3600, "mb": 1, "gb": 1000, "piece": 
 MEASURES = {"second": "time", "minute": "time", "hour": "time", "mb": "data", "gb": "data", "piece": "count"}
 MICRO = Decimal("0.000001")
 NOTHING = Decimal(0)
+ONE_DAY = timedelta(days=1)
+# "4989123456", or "de:110" of one country; what else was dialled is no number.
+NUMBER = re.compile(r"([a-z]{2}:)?[0-9]+")
 
 
 # -- what there is ----------------------------------------------------------------------------------------------------
@@ -47,25 +53,114 @@ class Plan:
     peak_weekend: bool = False
     # Destination group -> ("graduated" or "volume", [(above, price), …]), both in the plan's unit.
     tiers: dict[str, tuple[str, list[tuple[Decimal, Decimal]]]] = field(default_factory=dict)
+    id: int = 0
 
 
 @dataclass
 class Client:
     tz: str = "UTC"  # the client's own, else the company's
     plan: Plan | None = None
+    id: int = 0
+
+
+@dataclass
+class Allowance:
+    quantity: Decimal  # per whole period, in the plan's unit
+    destinations: frozenset[str] = frozenset()  # none: all of the plan
+    sequence: int = 10
+    id: int = 0
+
+
+@dataclass
+class Package:
+    plan: Plan | None = None
+    allowances: list[Allowance] = field(default_factory=list)
+    minimum: Decimal = NOTHING
+    proration: str = "day"  # day, none
+    interval: str = "month"  # month, week
+    id: int = 0
+
+
+@dataclass
+class Phase:
+    """A package, from a day on."""
+
+    first: date
+    package: Package
+    anchor: date | None = None  # a day on which a period begins; that of the phase, if none is named
+
+    def period(self, day: date) -> tuple[date, date]:
+        """First and last day of the whole period that holds this day."""
+        anchor = self.anchor or self.first
+        if self.package.interval == "week":
+            first = day - timedelta(days=(day - anchor).days % 7)
+            return first, first + timedelta(days=6)
+        first = day
+        while first.day != min(anchor.day, monthrange(first.year, first.month)[1]):
+            first -= ONE_DAY
+        last = day
+        while (last + ONE_DAY).day != min(anchor.day, monthrange((last + ONE_DAY).year, (last + ONE_DAY).month)[1]):
+            last += ONE_DAY
+        return first, last
+
+
+@dataclass
+class Period:
+    """Days that are rated together, and the whole period that they are a part of."""
+
+    first: date
+    last: date
+    whole_first: date
+    whole_last: date
+    package: Package  # that of its first day
+    trial: bool = False
+
+    @property
+    def share(self) -> Fraction:
+        if self.trial:
+            return Fraction(1)
+        return share_of(self.first, self.last, self.whole_first, self.whole_last, self.package.proration)
+
+    @property
+    def minimum(self) -> Decimal:
+        return NOTHING if self.trial else self.package.minimum
 
 
 @dataclass
 class Subscription:
-    """Packages one after the other, each from a day on: `phases` is [(first day, plan of the package or None), …]."""
+    """Packages one after the other."""
 
     client: Client
-    phases: list[tuple[date, Plan | None]]
+    phases: list[Phase]
     end: date | None = None  # the last day, included
+    trial_end: date | None = None
+    id: int = 0
 
-    def package_plan(self, day):
-        began = [plan for first, plan in sorted(self.phases, key=lambda phase: phase[0]) if first <= day]
-        return began[-1] if began and (self.end is None or day <= self.end) else None
+    def phase_on(self, day: date) -> Phase:
+        """The terms of that day. Those before the start are the first, those after the end the last ones."""
+        began = [phase for phase in self.phases if phase.first <= day]
+        return began[-1] if began else self.phases[0]
+
+    def period(self, day: date) -> Period | None:
+        """The one that holds this day, if any does: they are gone through from the start on."""
+        first = self.phases[0].first
+        while first <= day and (self.end is None or first <= self.end):
+            phase = self.phase_on(first)
+            trial = self.trial_end is not None and first <= self.trial_end
+            whole_first, whole_last = (first, self.trial_end) if trial else phase.period(first)
+            last = whole_last
+            if self.end:
+                last = min(last, self.end)
+            if not trial:
+                # Another interval begins at once; another package with the same one waits for the next period.
+                for later in self.phases:
+                    if first < later.first <= last and later.package.interval != phase.package.interval:
+                        last = later.first - ONE_DAY
+                        break
+            if day <= last:
+                return Period(first, last, whole_first, whole_last, phase.package, trial)
+            first = last + ONE_DAY
+        return None
 
 
 @dataclass
@@ -76,6 +171,7 @@ class Account:
     plan: Plan | None = None
     first: date | None = None
     last: date | None = None
+    id: int = 0
 
 
 @dataclass
@@ -84,6 +180,8 @@ class Source:
     unit: str = "second"  # only its measure matters here: records are in base units
     plan: Plan | None = None
     accounts: list[Account] = field(default_factory=list)
+    tz: str = "UTC"  # the company's: where nobody's usage is
+    id: int = 0
 
 
 @dataclass
@@ -124,7 +222,7 @@ def rate_record(record: Record, source: Source) -> Rating:
     if client is None:
         account = find_account(source.accounts, record.number, record.moment)
         if account is None:
-            return Rating("account")
+            return Rating("account", day=local(record.moment, source.tz).date())
         client, subscription = account.client, account.subscription
     day = local(record.moment, client.tz).date()
     found = Rating("", client, account, subscription, day)
@@ -168,7 +266,7 @@ def find_plan(account, subscription, client, source, day) -> Plan | None:
     """The number's own plan, else that of the package, else of the client, else of the source."""
     plans = [
         account.plan if account else None,
-        subscription.package_plan(day) if subscription else None,
+        subscription.phase_on(day).package.plan if subscription else None,
         client.plan,
         source.plan,
     ]
@@ -177,17 +275,19 @@ def find_plan(account, subscription, client, source, day) -> Plan | None:
 
 def find_rate(plan: Plan, kind: str, destination: str, moment: datetime, day: date) -> Rate | None:
     """Of the rates in force on that day and at that hour: the one with the longest prefix, or with that key; else the
-    one with a star.
+    one with a star, unless it was a call of what is no number.
 
     A prefix whose rate is for other hours or days only is as good as not there: a shorter one is taken.
     """
     band = band_of(plan, moment)
     in_force = [rate for rate in plan.rates if within(day, rate.first, rate.last) and rate.band in ("any", band)]
+    wanted = destination.lower()
     if kind == "phone":
-        fitting = [rate for rate in in_force if rate.prefix != "*" and destination.startswith(rate.prefix)]
+        fitting = [rate for rate in in_force if rate.prefix != "*" and wanted.startswith(rate.prefix.lower())]
     else:
-        fitting = [rate for rate in in_force if rate.prefix != "*" and rate.prefix.lower() == destination.lower()]
-    fitting = fitting or [rate for rate in in_force if rate.prefix == "*"]
+        fitting = [rate for rate in in_force if rate.prefix != "*" and rate.prefix.lower() == wanted]
+    if not fitting and (kind != "phone" or NUMBER.fullmatch(destination)):
+        fitting = [rate for rate in in_force if rate.prefix == "*"]
     # Rates of one prefix do not overlap, so that the length decides alone.
     return max(fitting, key=lambda rate: len(rate.prefix), default=None)
 
@@ -238,11 +338,36 @@ def to_micro(number: Fraction) -> Decimal:
 
 
 @dataclass
-class Allowance:
-    quantity: Decimal  # per whole period, in the plan's unit
-    destinations: frozenset[str] = frozenset()  # none: all of the plan
-    sequence: int = 10
-    id: int = 0
+class Scope:
+    """What is billed together: usage of a client by one plan, of one subscription or none, in one period."""
+
+    client: Client
+    plan: Plan
+    subscription: Subscription | None
+    first: date
+    last: date
+    period: Period | None = None  # of the subscription; none: a calendar month
+
+    @property
+    def key(self):
+        return self.client.id, self.plan.id, self.subscription.id if self.subscription else None, self.first
+
+    @property
+    def share(self) -> Fraction:
+        return self.period.share if self.period else Fraction(1)
+
+    @property
+    def allowances(self) -> list[Allowance]:
+        """They are counted in the units, and lead to destinations, of the package's own plan."""
+        return self.period.package.allowances if self.period and self.period.package.plan is self.plan else []
+
+
+def scope_of(rating: Rating) -> Scope:
+    """Usage of a subscription before it begins or when it is over is rated like that of none."""
+    period = rating.subscription.period(rating.day) if rating.subscription else None
+    if period:
+        return Scope(rating.client, rating.plan, rating.subscription, period.first, period.last, period)
+    return Scope(rating.client, rating.plan, None, *calendar_month(rating.day))
 
 
 @dataclass
@@ -257,22 +382,23 @@ class PeriodRecord:
     part: int | None = None
     amount: Decimal = NOTHING
 
+    def fee(self, uncovered: Decimal) -> Decimal:
+        """Covered wholly, nothing is left to pay; and a record of nothing has nothing left, either."""
+        return self.rating.rate.fee if uncovered else NOTHING
+
 
 @dataclass
 class PeriodResult:
     """Exact amounts and what of each record was included, by the records' ids; only of what is not billed yet.
 
-    `adjustments`: by destination group with volume tiers, what the price that the sum reaches now makes of records
-    that were billed earlier, less what they were billed.
+    `adjustments`: by destination group whose sum reaches another tier now, what that price makes of all that was billed
+    earlier, less what was billed and settled for it.
     """
 
     amounts: dict[int, Decimal]
     covered: dict[int, Decimal]
-    adjustments: dict[str, Decimal]
-
-    @property
-    def exact(self) -> Decimal:
-        return sum([*self.amounts.values(), *self.adjustments.values()], NOTHING)
+    fees: dict[int, Decimal]
+    adjustments: dict[str, Fraction]
 
 
 def share_of(first: date, last: date, whole_first: date, whole_last: date, proration: str) -> Fraction:
@@ -283,12 +409,17 @@ def share_of(first: date, last: date, whole_first: date, whole_last: date, prora
 
 
 def rate_period(
-    records: list[PeriodRecord], plan: Plan, allowances: list[Allowance] = (), share: Fraction = Fraction(1)
+    records: list[PeriodRecord],
+    plan: Plan,
+    allowances: list[Allowance] = (),
+    share: Fraction = Fraction(1),
+    settled: dict[str, Decimal] | None = None,
 ) -> PeriodResult:
     """What each record costs after allowances and tiers.
 
     :param allowances: of the package in force on the first day of the period
     :param share: what of a whole period this one is, see `share_of`
+    :param settled: what was asked for already, by destination group, as its sum reached another tier
     """
     size = SIZES[plan.unit]
     # What was billed before was first, bill by bill; then time decides, and among equals who was known first.
@@ -306,38 +437,47 @@ def rate_period(
         uncovered[record.id] = need
         covered[record.id] = record.rating.billed_quantity - need
 
-    amounts, exact_now = {}, {}
+    amounts, fees = {}, {}
     used = {}  # of each destination group, what came before in this period and was not included
     whole = {}  # of each destination group, all that was not included
+    before = {}  # of that, what was billed earlier
     for record in ordered:
         group = record.rating.rate.destination
         whole[group] = whole.get(group, NOTHING) + uncovered[record.id]
+        if record.part is not None:
+            before[group] = whole[group]
+    bounds = {
+        group: [(to_micro(Fraction(above) * size * share), price) for above, price in sorted(tiers)]
+        for group, (_mode, tiers) in plan.tiers.items()
+    }
     for record in ordered:
-        rating = record.rating
-        group = rating.rate.destination
-        mode, tiers = plan.tiers.get(group, ("none", []))
-        bounds = [(to_micro(Fraction(above) * size * share), price) for above, price in sorted(tiers)]
+        rate = record.rating.rate
+        group = rate.destination
+        mode = plan.tiers[group][0] if group in plan.tiers else "none"
         quantity = uncovered[record.id]
-        before = used.get(group, NOTHING)
         if mode == "graduated":
-            cost = graduated(before, quantity, bounds, rating.rate.price)
+            cost = graduated(used.get(group, NOTHING), quantity, bounds[group], rate.price)
         elif mode == "volume":
-            cost = Fraction(quantity) * Fraction(volume_price(whole[group], bounds, rating.rate.price))
+            cost = Fraction(quantity) * Fraction(volume_price(whole[group], bounds[group], rate.price))
         else:
-            cost = Fraction(quantity) * Fraction(rating.rate.price)
-        used[group] = before + quantity
-        # Covered wholly, nothing is left to pay; and a record of nothing has nothing left, either.
-        fee = Fraction(rating.rate.fee) if quantity else Fraction(0)
-        exact_now[record.id] = to_micro(fee + cost / size)
+            cost = Fraction(quantity) * Fraction(rate.price)
+        used[group] = used.get(group, NOTHING) + quantity
+        if record.part is None:
+            fees[record.id] = record.fee(quantity)
+            amounts[record.id] = to_micro(Fraction(fees[record.id]) + cost / size)
 
     adjustments = {}
-    for record in ordered:
-        group = record.rating.rate.destination
-        if record.part is None:
-            amounts[record.id] = exact_now[record.id]
-        elif plan.tiers.get(group, ("none", []))[0] == "volume":
-            adjustments[group] = adjustments.get(group, NOTHING) + exact_now[record.id] - record.amount
-    return PeriodResult(amounts, {one: covered[one] for one in amounts}, adjustments)
+    for group, sum_before in before.items():
+        mode = plan.tiers[group][0] if group in plan.tiers else "none"
+        if mode != "volume" or not sum_before:
+            continue
+        if tiers_reached(sum_before, bounds[group]) == tiers_reached(whole[group], bounds[group]):
+            continue
+        earlier = [one for one in ordered if one.part is not None and one.rating.rate.destination == group]
+        was = sum((one.amount - one.fee(uncovered[one.id]) for one in earlier), NOTHING) + (settled or {}).get(group, 0)
+        price = volume_price(whole[group], bounds[group], NOTHING)
+        adjustments[group] = Fraction(sum_before) * Fraction(price) / size - Fraction(was)
+    return PeriodResult(amounts, {one: covered[one] for one in amounts}, fees, adjustments)
 
 
 def graduated(before: Decimal, quantity: Decimal, bounds: list[tuple[Decimal, Decimal]], price: Decimal) -> Fraction:
@@ -357,10 +497,12 @@ def volume_price(whole: Decimal, bounds: list[tuple[Decimal, Decimal]], price: D
     """The price of the last tier that begins below the sum: exactly on a bound is not above it yet. Below the first
     tier, the rate's own price.
     """
-    for above, tier_price in bounds:
-        if whole > above:
-            price = tier_price
-    return price
+    reached = tiers_reached(whole, bounds)
+    return bounds[reached - 1][1] if reached else price
+
+
+def tiers_reached(whole: Decimal, bounds: list[tuple[Decimal, Decimal]]) -> int:
+    return len([above for above, _price in bounds if whole > above])
 
 
 # -- one rounding -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,20 @@ from fractions import Fraction
 from odoo.tests import BaseCase, tagged
 
 from . import reference as ref
-from .reference import Account, Allowance, Client, PeriodRecord, Plan, Rate, Rating, Record, Source, Subscription
+from .reference import (
+    Account,
+    Allowance,
+    Client,
+    Package,
+    PeriodRecord,
+    Phase,
+    Plan,
+    Rate,
+    Rating,
+    Record,
+    Source,
+    Subscription,
+)
 
 D = Decimal
 NOON = datetime(2026, 3, 10, 12)  # a Tuesday
@@ -28,6 +41,14 @@ class TestReference(BaseCase):
         rates = [Rate("Support", D(1)), Rate("*", D(9))]
         for key, price in [("Support", 1), ("SUPPORT", 1), ("support2", 9), ("supp", 9)]:
             self.assertEqual(self._rate(rates, key, kind="key").price, price, key)
+
+    def test_a_word_is_no_number(self):
+        rates = [Rate("*", D(9)), Rate("de:11", D(1)), Rate("1", D(2))]
+        for number, price in [("de:110", 1), ("de:99", 9), ("110", 2), ("7", 9)]:
+            self.assertEqual(self._rate(rates, number).price, price, number)
+        for word in ("anonymous", "*21#", "*", "49 30", "+49", ""):
+            self.assertIsNone(self._rate(rates, word), word)
+        self.assertEqual(self._rate(rates, "anonymous", kind="key").price, 9)
 
     def test_validity_includes_both_days(self):
         rates = [
@@ -114,7 +135,9 @@ class TestReference(BaseCase):
     def test_whose_plan_it_is(self):
         plans = [Plan([Rate("*", D(number))]) for number in range(4)]
         client = Client(plan=plans[2])
-        subscription = Subscription(client, [(date(2026, 3, 1), plans[1]), (date(2026, 4, 1), None)])
+        subscription = Subscription(
+            client, [Phase(date(2026, 3, 1), Package(plans[1])), Phase(date(2026, 4, 1), Package())]
+        )
         account = Account("4930", client, subscription, plans[0])
         source = Source(accounts=[account], plan=plans[3])
         record = Record(1, NOON, "331", D(60), number="4930")
@@ -123,10 +146,13 @@ class TestReference(BaseCase):
         self.assertIs(ref.rate_record(record, source).plan, plans[1])
         record.moment = datetime(2026, 4, 2)
         self.assertIs(ref.rate_record(record, source).plan, plans[2], "the package of April has no plan")
+        record.moment = datetime(2026, 2, 28)
+        self.assertIs(ref.rate_record(record, source).plan, plans[1], "before it begins, it is the first one")
+        subscription.phases.pop()
         subscription.end = date(2026, 3, 9)
         record.moment = NOON
-        self.assertIs(ref.rate_record(record, source).plan, plans[2], "the subscription is over")
-        client.plan = None
+        self.assertIs(ref.rate_record(record, source).plan, plans[1], "after its end, it is the last one")
+        subscription.phases[0].package.plan = client.plan = None
         self.assertIs(ref.rate_record(record, source).plan, plans[3])
         source.unit = "mb"
         self.assertEqual(ref.rate_record(record, source).unrated, "measure")
@@ -198,8 +224,71 @@ class TestReference(BaseCase):
         tiers = {"all": ("volume", [(D(0), D("0.05")), (D(10), D("0.03"))])}
         result = self._period(8, 3, parts={0: (1, D("0.4"))}, tiers=tiers)
         self.assertEqual(result.amounts, {1: D("0.09")})
-        self.assertEqual(result.adjustments, {"all": D("-0.16")})
-        self.assertEqual(result.exact, D("-0.07"))
+        self.assertEqual(result.adjustments, {"all": Fraction("-0.16")})
+        settled = {"all": D("-0.1")}
+        result = self._period(8, 3, parts={0: (1, D("0.4"))}, tiers=tiers, settled=settled)
+        self.assertEqual(result.adjustments, {"all": Fraction("-0.06")})
+        result = self._period(8, 2, parts={0: (1, D("0.4"))}, tiers=tiers)
+        self.assertEqual(result.adjustments, {}, "No other tier is reached")
+
+    # -- periods ------------------------------------------------------------------------------------------------------
+
+    def _periods(self, phases, *days, **values):
+        subscription = Subscription(Client(), phases, **values)
+        return [
+            period and (period.first.isoformat()[5:], period.last.isoformat()[5:], period.share)
+            for period in (subscription.period(date.fromisoformat(f"2026-{day}")) for day in days)
+        ]
+
+    def test_periods(self):
+        monthly, weekly = Package(proration="day"), Package(proration="day", interval="week")
+        phases = [Phase(date(2026, 1, 20), monthly, date(2025, 12, 31))]
+        found = self._periods(phases, "01-19", "01-20", "02-15", "02-28", "03-31", "04-02", end=date(2026, 4, 1))
+        self.assertEqual(
+            found,
+            [
+                None,
+                ("01-20", "01-30", Fraction(11, 31)),
+                ("01-31", "02-27", 1),
+                ("02-28", "03-30", 1),
+                ("03-31", "04-01", Fraction(2, 30)),
+                None,
+            ],
+        )
+        phases = [Phase(date(2026, 3, 2), monthly), Phase(date(2026, 3, 17), weekly), Phase(date(2026, 3, 20), monthly)]
+        phases[2].anchor = date(2026, 3, 2)
+        self.assertEqual(
+            self._periods(phases, "03-16", "03-18", "03-20"),
+            [
+                ("03-02", "03-16", Fraction(15, 31)),
+                ("03-17", "03-19", Fraction(3, 7)),
+                ("03-20", "04-01", Fraction(13, 31)),
+            ],
+        )
+        other = Package(proration="day")
+        phases = [Phase(date(2026, 3, 1), monthly), Phase(date(2026, 3, 17), other, date(2026, 3, 1))]
+        self.assertEqual(self._periods(phases, "03-20"), [("03-01", "03-31", 1)])
+        self.assertIs(Subscription(Client(), phases).period(date(2026, 3, 20)).package, monthly)
+        phases = [Phase(date(2026, 3, 1), monthly, date(2026, 3, 11))]
+        self.assertEqual(
+            self._periods(phases, "03-10", "03-11", trial_end=date(2026, 3, 10)),
+            [("03-01", "03-10", 1), ("03-11", "04-10", 1)],
+        )
+
+    def test_what_is_billed_together(self):
+        plan, client = Plan([]), Client()
+        package = Package(plan, [Allowance(D(1))])
+        subscription = Subscription(client, [Phase(date(2026, 3, 11), package, date(2026, 3, 1))])
+        rating = Rating(client=client, plan=plan, subscription=subscription, day=date(2026, 3, 11))
+        scope = ref.scope_of(rating)
+        self.assertEqual((scope.first, scope.last, scope.share), (rating.day, date(2026, 3, 31), Fraction(21, 31)))
+        self.assertEqual(scope.allowances, package.allowances)
+        rating.plan = Plan([])
+        self.assertEqual(ref.scope_of(rating).allowances, [], "They are in minutes of another plan")
+        rating.day = date(2026, 3, 10)
+        scope = ref.scope_of(rating)
+        self.assertEqual((scope.subscription, scope.first, scope.last), (None, date(2026, 3, 1), date(2026, 3, 31)))
+        self.assertEqual((scope.allowances, scope.share), ([], 1))
 
     # -- one rounding -------------------------------------------------------------------------------------------------
 
