@@ -10,8 +10,9 @@ from ..tools.numbers import MOST_DIGITS
 from ..tools.prefix_ranges import NO_RATE, ranges
 from ..tools.rate_steps import STAR
 
-# By the key of a plan's rates, so that nothing here grows old. Few, as each may take megabytes.
-_remembered = LRU(16)
+# By the key of a plan's rates, so that nothing here grows old. Of rates only few, as they may take megabytes.
+_borders = LRU(512)
+_rates = LRU(32)
 
 
 class Rates(NamedTuple):
@@ -59,22 +60,22 @@ class BillingRatePlan(models.Model):
         """What this plan asks from the first to the last day, of telephone numbers or of keys."""
         self.ensure_one()
         self.env["billing.rate"].flush_model(["plan_id", "prefix", "band", "date_from", "date_until"])
-        borders, has_bands = self._remember("borders", self._read_borders)
+        borders, has_bands = self._remember(_borders, (), self._read_borders)
         since = max((day for day in borders if day <= first), default=None)
         begins = [since, *(day for day in borders if first < day <= last)]
         for date_from, date_until in pairwise([*begins, None]):
             for band in ("peak", "off_peak") if has_bands else (None,):
                 facts = (is_phone, date_from, band)
-                rates = self._remember(facts, lambda facts=facts: self._read_rates(*facts))
+                rates = self._remember(_rates, facts, lambda facts=facts: self._read_rates(*facts))
                 yield Terms(self.id, is_phone, date_from, date_until, band, rates)
 
-    def _remember(self, what, read):
+    def _remember(self, memory, facts, read):
         if not self.rates_key:
             return read()
-        key = (self.rates_key, what)
-        found = _remembered.get(key)
+        key = (self.rates_key, *facts)
+        found = memory.get(key)
         if found is None:
-            found = _remembered[key] = read()
+            found = memory[key] = read()
         return found
 
     def _read_borders(self):
