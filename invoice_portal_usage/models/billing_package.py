@@ -1,5 +1,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError, ValidationError
+from odoo.tools import SQL
 
 
 class BillingPackage(models.Model):
@@ -30,12 +31,34 @@ class BillingPackage(models.Model):
     )
 
     def write(self, vals):
-        before = self.rate_plan_id if "rate_plan_id" in vals else self.env["billing.rate.plan"]
         result = super().write(vals)
         if "rate_plan_id" in vals:
-            # What was rated by the one plan is to be rated by the other; who may change a package may have that done.
-            (before | self.rate_plan_id).sudo()._touch()
+            self._rate_usage_later()
         return result
+
+    def _rate_usage_later(self):
+        """What is not billed yet is rated again before it is: also what had the plan of its client or source so far.
+        Who may change a package may have that done.
+        """
+        phases = self.env["billing.subscription.phase"]
+        phases.flush_model(["package_id", "subscription_id"])
+        self.env["billing.subscription"].flush_model(["partner_id"])
+        self.env.cr.execute(
+            SQL(
+                """
+                UPDATE billing_usage usage
+                   SET plan_revision = NULL
+                  FROM billing_subscription subscription
+                 WHERE usage.partner_id = subscription.partner_id AND usage.subscription_id = subscription.id
+                   AND usage.bill_id IS NULL AND usage.plan_revision IS NOT NULL
+                   AND subscription.id IN (
+                        SELECT subscription_id FROM billing_subscription_phase WHERE package_id IN %s
+                   )
+                """,
+                self._ids or (None,),
+            )
+        )
+        self.env["billing.usage"].invalidate_model(["plan_revision"])
 
     @api.constrains("rate_plan_id", "allowance_ids")
     def _check_allowance_destinations(self):

@@ -45,4 +45,9 @@ class ResPartner(models.Model):
             domain = [("partner_id", "in", self.ids), ("bill_id", "=", False)]
             for (company,) in usage._read_group(domain, ["company_id"]):
                 usage.with_context(allowed_company_ids=company.ids)._rate_again(domain, everything=True)
+        if "tz" in vals:
+            # Who has no zone lives in the company's, and so does nobody.
+            nowhere = ["|", ("partner_id", "=", False), ("partner_id.tz", "=", False)]
+            for company in self.env["res.company"].sudo().search([("partner_id", "in", self.ids)]):
+                usage.with_context(allowed_company_ids=company.ids)._rate_again(nowhere, everything=True)
         return result

@@ -302,13 +302,6 @@ class TestPlan(UsageCommon):
         with self._refuses("nobody sets it", AccessError):
             self.plan.copy({"revision": 7})
 
-    def test_a_package_with_another_plan(self):
-        package = self._new_package(rate_plan_id=self.plan.id)
-        other = self.plan.copy()
-        before = other.revision
-        self._touches(lambda: package.write({"rate_plan_id": other.id}))
-        self.assertEqual(other.revision, before + 1)
-
     # -- copies -------------------------------------------------------------------------------------------------------
 
     def test_a_copy_has_all_rates_and_tiers(self):

@@ -272,3 +272,31 @@ class TestRating(UsageCommon):
         self.assertEqual(self._usage("open").amount, 0.06)
         self.source.rate_plan_id = plan
         self.assertEqual(self._usage("open").amount, 6)
+
+    def test_open_usage_follows_the_plan_of_its_package(self):
+        def plan(price):
+            plan = self._new_plan(f"At {price}")
+            group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "All"})
+            self._new_rate("*", group, price)
+            return plan
+
+        package = self._new_package("Phone")
+        self.account.subscription_id = self.env["billing.subscription"].create(
+            {"partner_id": self.client.id, "package_id": package.id, "date_start": "2026-01-01"}
+        )
+        self._hand_in({"id": "open"}, {"id": "billed"})
+        self.env.cr.execute("UPDATE billing_usage SET bill_id = 1 WHERE external_id = 'billed'")
+        self.assertEqual(self._usage("open").amount, 0.06, "By the plan of the source, as the package has none")
+        for price, of_package in ((6, plan(6)), (7, plan(7)), (0.06, self.plan.browse())):
+            package.rate_plan_id = of_package
+            self.assertEqual(self.env["billing.usage"]._rate_again(), (1, 0))
+            self.assertEqual(self._usage("billed", "open").mapped("amount"), [0.06, price])
+
+    def test_the_day_of_who_has_no_zone_is_the_companys(self):
+        self.client.sudo().tz = False
+        self.company.partner_id.sudo().tz = "UTC"
+        evening = {"moment": "2026-03-10T20:00:00Z"}
+        self._hand_in({"id": "open", **evening}, {"id": "nobody", "account": "+49301001", **evening})
+        for zone, day in (("Asia/Tokyo", "2026-03-11"), ("UTC", "2026-03-10")):
+            self.company.partner_id.sudo().tz = zone
+            self.assertEqual([str(usage.day) for usage in self._usage("open", "nobody")], [day, day])
