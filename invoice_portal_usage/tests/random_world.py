@@ -592,9 +592,26 @@ class World:
                 client.tz = values["tz"] = self.dice.choice(ZONES)
             client.partner.sudo().write(values)
         self._change_accounts()
+        self._change_packages()
+        self._change_company_zone()
         source = self.dice.choice(self.sources)
         source.plan = self._plan_or_none(0.8, source.measure, source.kind)
         source.record.rate_plan_id = source.plan.id if source.plan else False
+
+    def _change_packages(self):
+        """Another plan for one that includes nothing of the plan that it has."""
+        free = [one for one in self.packages if not one.allowances and not one.minimum]
+        for package in self.dice.sample(free, min(1, len(free))):
+            package.plan = None if package.plan and self.often(0.3) else self.dice.choice(self.plans)
+            self.env["billing.package"].browse(package.id).rate_plan_id = package.plan.id if package.plan else False
+
+    def _change_company_zone(self):
+        self.company_tz = self.company.partner_id.sudo().tz = self.dice.choice(ZONES)
+        for source in self.sources:
+            source.tz = self.company_tz
+        for client in self.clients:
+            if not client.has_tz:
+                client.tz = self.company_tz
 
     def _change_rates(self, rates):
         all_rates = self.env["billing.rate"]
