@@ -46,6 +46,7 @@ OPEN_FIELDS = {
     "billing_autopay_date",
     "billing_autopay_note",
     "billing_last_attempt_on",
+    "billing_links_revoked_on",
     "auto_post_origin_id",
     "auto_post_until",
     "billing_email_bcc",

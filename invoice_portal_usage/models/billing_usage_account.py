@@ -119,9 +119,11 @@ class BillingUsageAccount(models.Model):
         now = self._what_it_had()
         sources = {source for source, _number, _partner in now.union(before)}
         numbers = {number for _source, number, _partner in now.union(before)}
-        clients = {partner for _source, _number, partner in now.union(before)}
         if not numbers:
             return
+        # Also who has the number before or after: on the day between them, zones decide whose it is.
+        others = self.search([("source_id", "in", list(sources)), ("number", "in", list(numbers))])
+        clients = {partner for _source, _number, partner in now.union(before)}.union(others.partner_id.ids)
         domain = (
             Domain("source_id", "in", list(sources))
             & Domain("account", "in", list(numbers))

@@ -38,7 +38,7 @@ class BillingUsage(models.Model):
             ) ON COMMIT DROP;
             CREATE TEMPORARY TABLE IF NOT EXISTS billing_usage_owner (
                 source_id integer, key varchar, is_named boolean, account_id integer, partner_id integer,
-                subscription_id integer, is_phone boolean, date_from date, date_until date, tz varchar,
+                subscription_id integer, is_phone boolean, begins timestamp, ends timestamp, tz varchar,
                 plan_id integer, revision integer, size numeric, measures boolean, plan_tz varchar, peak_from numeric,
                 peak_until numeric, peak_weekend boolean
             ) ON COMMIT DROP;
@@ -72,8 +72,9 @@ class BillingUsage(models.Model):
                           FROM billing_usage_staged
                     ),
                     parties AS MATERIALIZED (
-                        SELECT named.source_id, named.account, named.partner_id AS named_partner_id,
-                               named.subscription_id AS named_subscription_id, account.id AS account_id,
+                        SELECT named.source_id, named.account, account.id AS account_id, COALESCE(
+                                   named.account, named.partner_id || '/' || COALESCE(named.subscription_id, 0)
+                               ) AS key,
                                client.commercial_partner_id AS partner_id, account.rate_plan_id AS account_plan_id,
                                COALESCE(account.subscription_id, named.subscription_id) AS subscription_id,
                                account.date_from, account.date_until
@@ -98,15 +99,16 @@ class BillingUsage(models.Model):
                          WHERE client.id IN (SELECT partner_id FROM parties)
                     )
                     INSERT INTO billing_usage_owner
-                    SELECT party.source_id,
-                           COALESCE(
-                               party.account,
-                               party.named_partner_id || '/' || COALESCE(party.named_subscription_id, 0)
-                           ), party.account IS NULL, party.account_id, party.partner_id, party.subscription_id,
-                           source.kind = 'phone', GREATEST(party.date_from, terms.date_from),
-                           LEAST(party.date_until, terms.date_until), client.tz, plan.id, plan.revision,
-                           %(size)s, %(plan_measure)s = %(source_measure)s, %(plan_tz)s, plan.peak_from,
-                           plan.peak_until, plan.peak_weekend
+                    SELECT party.source_id, party.key, party.account IS NULL, party.account_id, party.partner_id,
+                           party.subscription_id, source.kind = 'phone', times.begins,
+                           -- Where their zones let two have the same moment, who got the number last has it.
+                           LEAST(times.ends, min(times.begins) OVER (
+                               PARTITION BY party.source_id, party.account IS NULL, party.key
+                                   ORDER BY days.first NULLS FIRST, party.account_id
+                                    ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+                           )),
+                           client.tz, plan.id, plan.revision, %(size)s, %(plan_measure)s = %(source_measure)s,
+                           %(plan_tz)s, plan.peak_from, plan.peak_until, plan.peak_weekend
                       FROM parties party
                       JOIN billing_usage_source source ON source.id = party.source_id
                       JOIN clients client ON client.id = party.partner_id
@@ -114,8 +116,15 @@ class BillingUsage(models.Model):
                  LEFT JOIN billing_rate_plan plan
                         ON plan.id = COALESCE(
                             party.account_plan_id, terms.rate_plan_id, client.rate_plan_id, source.rate_plan_id)
-                     WHERE COALESCE(party.date_from, terms.date_from, '-infinity')
-                           <= COALESCE(terms.date_until, party.date_until, 'infinity')
+            CROSS JOIN LATERAL (
+                        SELECT GREATEST(party.date_from, terms.date_from) AS first,
+                               LEAST(party.date_until, terms.date_until) AS last
+                       ) days
+            CROSS JOIN LATERAL (
+                        SELECT days.first::timestamp AT TIME ZONE client.tz AT TIME ZONE 'UTC' AS begins,
+                               (days.last + 1)::timestamp AT TIME ZONE client.tz AT TIME ZONE 'UTC' AS ends
+                       ) times
+                     WHERE days.first IS NULL OR days.last IS NULL OR days.first <= days.last
                     """,
                     size=self._unit_sql("plan", "size"),
                     plan_measure=self._unit_sql("plan", "measure"),
@@ -180,10 +189,8 @@ class BillingUsage(models.Model):
                     ON owner.source_id = raw.source_id
                    AND owner.key = COALESCE(raw.account, raw.partner_id || '/' || COALESCE(raw.subscription_id, 0))
                    AND owner.is_named = (raw.account IS NULL)
-                   AND (owner.date_from IS NULL
-                        OR owner.date_from <= (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.tz)::date)
-                   AND (owner.date_until IS NULL
-                        OR owner.date_until >= (raw.moment AT TIME ZONE 'UTC' AT TIME ZONE owner.tz)::date)
+                   AND (owner.begins IS NULL OR owner.begins <= raw.moment)
+                   AND (owner.ends IS NULL OR owner.ends > raw.moment)
                 OFFSET 0
             ),
             matched AS (

@@ -46,8 +46,9 @@ class ResPartner(models.Model):
             for (company,) in usage._read_group(domain, ["company_id"]):
                 usage.with_context(allowed_company_ids=company.ids)._rate_again(domain, everything=True)
         if "tz" in vals:
-            # Who has no zone lives in the company's, and so does nobody.
-            nowhere = ["|", ("partner_id", "=", False), ("partner_id.tz", "=", False)]
+            # With its zone a client gets its numbers sooner or later, from somebody.
+            self.sudo().billing_usage_account_ids._rate_what_follows(())
+            # Who has no zone lives in the company's.
             for company in self.env["res.company"].sudo().search([("partner_id", "in", self.ids)]):
-                usage.with_context(allowed_company_ids=company.ids)._rate_again(nowhere, everything=True)
+                usage.with_context(allowed_company_ids=company.ids)._rate_again(everything=True)
         return result

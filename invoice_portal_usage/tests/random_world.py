@@ -33,7 +33,7 @@ FIRST, LAST = date(2026, 2, 20), date(2026, 4, 5)
 NIGHTS = (date(2026, 3, 8), date(2026, 3, 29), date(2026, 4, 5))
 ROOTS = ("1", "12", "44", "49", "4930", "81", "886", "de:11", "de:110", "us:9")
 KEYS = ("Support", "support plus", "SENIOR", "Junior", "api.call", "GB-EU", "disk", "49", "de:110")
-WORDS = ("anonymous", "un known", "de:110x", "supporting")
+WORDS = ("anonymous", "un known", "de:110x", "supporting", "*21#")
 UNITS = {"time": ("second", "minute", "hour"), "data": ("mb", "gb"), "count": ("piece",)}
 BASES = {"time": "second", "data": "mb", "count": "piece"}
 
@@ -146,7 +146,7 @@ class World:
         for plan in plans:
             for number in range(self.dice.randint(2, 5)):
                 mode = self.dice.choice(("none", "graduated", "volume"))
-                bounds = self.dice.sample(range(60), self.dice.randint(0, 3))
+                bounds = self.dice.sample(range(self.dice.choice((60, 400))), self.dice.randint(0, 4))
                 above = [D(bound) * 60 if plan.even else D(bound) * 60 + self.fraction(60) for bound in bounds]
                 size = ref.SIZES[plan.unit]
                 tiers.append((plan, mode, [((one / size).quantize(MICRO), self.price()) for one in above]))
@@ -216,14 +216,14 @@ class World:
             found.add("*")
         return found
 
-    def _days(self, gaps=(1, 1, 1, 2, 5)):
+    def _days(self):
         """Days from and until, one after the other, with a gap where the next one begins later than the day after."""
         spans = []
         first = None if self.often(0.8) else self.day()
         for border in sorted({self.day() for _number in range(self.dice.choice((0, 0, 1, 2)))}):
             if first is None or first <= border:
                 spans.append((first, border))
-                first = border + timedelta(days=self.dice.choice(gaps))
+                first = border + timedelta(days=self.dice.choice((1, 1, 1, 2, 5)))
         if self.often(0.8):
             spans.append((first, None))
         return [span for span in spans if self.often(0.95)]
@@ -400,8 +400,7 @@ class World:
             source = self._source()
             key = f"4930{number:07}" if source.kind == "phone" else f"Key-{number}"
             self.numbers[source.id].append(key)
-            # Clients live in different zones: the same moment can be on the last day of one and the first of another.
-            for first, last in self._days(gaps=(3, 4, 9)) or [(None, None)]:
+            for first, last in self._days() or [(None, None)]:
                 account = self._account(source, key, first, last)
                 source.accounts.append(account)
                 made.append((source, account))
@@ -469,7 +468,8 @@ class World:
         account, subscription, client = None, None, None
         way = self.dice.random()
         if way < 0.84:
-            account = self.dice.choice(source.accounts)
+            # Some use much more than others: their periods reach one tier after the other.
+            account = self.dice.choice(source.accounts[: 4 if self.often(0.3) else None])
             record.number, client, subscription = account.number, account.client, account.subscription
         elif way < 0.86:
             record.number = f"4940{self.dice.randrange(10)}"

@@ -217,6 +217,32 @@ class TestRating(UsageCommon):
         self.assertEqual(self._rate("+1202555", 60).amount, 5)
         self.assertEqual(self._rate("anonymous", 60).unrated_reason, "rate", "No number: no guess at its price")
 
+    def test_a_service_code_is_no_number(self):
+        """Though it begins with a star, as the rate for all the rest does."""
+        self._new_rate("1", self.world, 5)
+        self.assertEqual(self._rate("*21#", 60).unrated_reason, "rate")
+
+    def test_a_number_that_changes_hands_across_zones(self):
+        """A moment on the last day of the one and on the first of the other: who got it last has it."""
+        self.client.sudo().tz, self.other_client.sudo().tz = "America/New_York", "Asia/Tokyo"
+        before = {"source_id": self.source.id, "partner_id": self.client.id, "date_until": "2026-03-10"}
+        after = {"source_id": self.source.id, "partner_id": self.other_client.id, "date_from": "2026-03-11"}
+        accounts = self.env["billing.usage.account"]
+        accounts.create([{**before, "key": "030 2001"}, {**after, "key": "030 2001"}])
+        accounts.create([{**after, "key": "030 2002"}, {**before, "key": "030 2002"}])
+        for number in ("030 2001", "030 2002"):
+            for moment, client in (
+                ("2026-03-10T14:59:59Z", self.client),
+                ("2026-03-10T15:00:00Z", self.other_client),
+                ("2026-03-11T04:00:00Z", self.other_client),
+            ):
+                with self.subTest(number=number, moment=moment):
+                    name = f"{number}/{moment}"
+                    self._hand_in({"id": name, "account": number, "moment": moment})
+                    self.assertEqual(self._usage(name).partner_id, client)
+                    self.env["billing.usage"]._rate_again(everything=True)
+                    self.assertEqual(self._usage(name).partner_id, client, "Again")
+
     def test_keys_are_compared_whatever_their_case(self):
         plan = self._new_plan("Work", unit="hour")
         group = self.env["billing.rate.destination"].create({"plan_id": plan.id, "name": "Senior"})
