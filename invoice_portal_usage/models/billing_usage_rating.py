@@ -43,7 +43,9 @@ class BillingUsage(models.Model):
                 peak_until numeric, peak_weekend boolean
             ) ON COMMIT DROP;
             TRUNCATE billing_usage_staged, billing_usage_owner
-            """
+            """,
+            # Whoever only looked (at a preview) is asked again by Odoo, with a transaction that may do this.
+            log_exceptions=False,
         )
 
     @contextmanager

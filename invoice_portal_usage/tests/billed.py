@@ -47,7 +47,7 @@ class BilledCommon(UsageCommon):
             "destination": destination,
             "quantity": used,
             "rate_plan_id": cls.plan.id,
-            "plan_revision": 1,
+            "plan_revision": cls.plan.revision,
             "rate_id": rate.id,
             "destination_id": rate.destination_id.id,
             "billed_quantity": billed,
