@@ -67,7 +67,6 @@ class BillingRatePlan(models.Model):
     revision = fields.Integer(
         readonly=True, default=1, copy=False, help="Goes up with each change: usage rated before is rated again."
     )
-
     rates_key = fields.Char(
         readonly=True, copy=False, groups="base.group_system", help="Another one whenever something of it changes."
     )
