@@ -173,8 +173,8 @@ class Bench:
         usage = self.env["billing.usage"]
         batch = self.env["billing.usage.import"].create({"name": "bench", "source_id": self.source.id, "state": "done"})
         reader = self.source._reader()
-        for rows in ahead(self._chunks(reader)):
-            usage._ingest_rows(self.source, batch, rows)
+        for delivery in ahead(self._deliveries(reader, self.source.id)):
+            usage._ingest(self.source, batch, delivery)
             self.cr.commit()
         timer.lap("ingest and rate")
         self.cr.execute(
@@ -191,18 +191,21 @@ class Bench:
         self.cr.commit()
         return timer, result
 
-    def _chunks(self, reader):
+    def _deliveries(self, reader, source_id):
+        from odoo.addons.invoice_portal_usage.tools.ahead import with_pauses
+        from odoo.addons.invoice_portal_usage.tools.delivery import Delivery
+
         with self.file.open(encoding="utf-8", newline="") as file:
             cells = csv.reader(file)
             next(cells)
             rows = []
-            for line, row in enumerate(cells, start=2):
+            for line, row in enumerate(with_pauses(cells), start=2):
                 rows.append(reader.row(dict(zip(COLUMNS, row, strict=True)), line))
                 if len(rows) == self.options.chunk:
-                    yield rows
+                    yield Delivery(source_id, rows)
                     rows = []
             if rows:
-                yield rows
+                yield Delivery(source_id, rows)
 
 
 class Timer:
@@ -238,7 +241,7 @@ def main():
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--prefixes", type=int, default=20_000)
-    parser.add_argument("--chunk", type=int, default=50_000, help="records per transaction")
+    parser.add_argument("--chunk", type=int, default=100_000, help="records per transaction")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     config.parse_config(["-c", options.config, "-d", options.database], setup_logging=True)

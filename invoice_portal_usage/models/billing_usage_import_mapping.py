@@ -7,7 +7,7 @@ from odoo.exceptions import UserError
 from odoo.fields import Command
 from odoo.tools import SQL
 
-from ..tools import usage_file
+from ..tools import copy_rows, usage_file
 from ..tools.units import UNITS
 from ..tools.usage_file import Layout, Refused, RowMaker, Told
 from ..tools.usage_row import Unreadable
@@ -404,7 +404,9 @@ class BillingUsageImport(models.Model):
             self.env[model].flush_model()
         company = self.source_id.company_id
         usage = self.env["billing.usage"].with_company(company)
-        for line, _external_id, reason in usage._stage(self.source_id, [row for _entry, row in taken]):
+        for line, _external_id, reason in usage._stage(
+            self.source_id, copy_rows.written(self.source_id.id, (row for _entry, row in taken))
+        ):
             entry, _row = by_line.pop(line)
             entry["reason"] = reason
         rows = self.env.execute_query_dict(

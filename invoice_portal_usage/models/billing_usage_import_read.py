@@ -11,16 +11,17 @@ from odoo.fields import Domain
 from odoo.tools import SQL
 
 from ..tools import usage_file
-from ..tools.ahead import ahead
+from ..tools.ahead import ahead, with_pauses
+from ..tools.delivery import Delivery
 from ..tools.usage_file import Layout, Refused, RowMaker, Told, Unfit
 from ..tools.usage_row import Unreadable
 
 _logger = logging.getLogger(__name__)
 
 # Rows per transaction: enough for the set-based statements to pay, little to lose when it fails.
-CHUNK = 50_000
+CHUNK = 100_000
 # Characters in a chunk: rows may be long, and the memory is not to depend on them.
-CHUNK_LENGTH = 8_000_000
+CHUNK_LENGTH = 16_000_000
 # So many rejected rows are no slip: reading on would only fill the database.
 MOST_REJECTED = 100_000
 # Rows of a chunk that the database refuses for reasons nobody thought of, before the file is left alone.
@@ -33,6 +34,7 @@ class Chunk:
 
     def __init__(self):
         self.rows = []  # to take in
+        self.delivery = None  # they, when all are there
         self.cells = {}  # by line, for those that are rejected after all
         self.unfit = []  # (line, external id, cells, error)
         self.length = 0
@@ -41,15 +43,20 @@ class Chunk:
     def __len__(self):
         return len(self.rows) + len(self.unfit)
 
+    def ready(self, source_id, position):
+        self.delivery = Delivery(source_id, self.rows)
+        self.position = position
+        return self
 
-def chunks(lines, maker, reader, twice, file, file_size):
+
+def chunks(lines, maker, reader, twice, source_id, file, file_size):
     """Made beside what the database does: nothing here may ask it.
 
     :param lines: numbered, from 0 at the beginning of the file
     :param twice: what tells rows that stand in the file more than once; None: their ids do
     """
     chunk = Chunk()
-    for count, line in lines:
+    for count, line in with_pauses(lines):
         try:
             if line.problem:
                 raise line.problem
@@ -62,15 +69,11 @@ def chunks(lines, maker, reader, twice, file, file_size):
             chunk.unfit.append((line.number, external_id, line.cells, error))
         chunk.length += sum(map(len, line.cells))
         if len(chunk) >= CHUNK or chunk.length >= CHUNK_LENGTH:
-            chunk.position = file.tell()
-            yield chunk
+            yield chunk.ready(source_id, file.tell())
             chunk = Chunk()
-    chunk.position = file_size
     if len(chunk):
-        yield chunk
-        chunk = Chunk()
-        chunk.position = file_size
-    yield chunk
+        yield chunk.ready(source_id, file_size)
+    yield Chunk().ready(source_id, file_size)
 
 
 class BillingUsageImport(models.Model):
@@ -155,7 +158,9 @@ class BillingUsageImport(models.Model):
         twice = usage_file.repeated(file, layout, maker) if "id" not in mapping["roles"] else None
         file.seek(0)
         lines = islice(enumerate(usage_file.read_lines(file, layout, maker.width)), self.row_count, None)
-        return closing(ahead(chunks(lines, maker, self.source_id._reader(), twice, file, self.file_size)))
+        return closing(
+            ahead(chunks(lines, maker, self.source_id._reader(), twice, self.source_id.id, file, self.file_size))
+        )
 
     def _take_chunk(self, chunk, rows_before):
         """Take in a chunk, and note how far it is, both or neither. False: it is no longer to be read by us."""
@@ -164,7 +169,7 @@ class BillingUsageImport(models.Model):
         if not len(chunk):
             self.write({"state": "done", "position": chunk.position})
             return True
-        duplicates, refused = self._take_rows(chunk.rows, [0])
+        duplicates, refused = self._take_delivery(chunk.delivery, [0])
         rejected = [
             *((line, external_id, cells, self._in_words(error)) for line, external_id, cells, error in chunk.unfit),
             *((line, external_id, chunk.cells[line], reason) for line, external_id, reason in refused),
@@ -185,29 +190,28 @@ class BillingUsageImport(models.Model):
         self.env.flush_all()
         return True
 
-    def _take_rows(self, rows, unexpected):
+    def _take_delivery(self, delivery, unexpected):
         """`(duplicates, refused)`. What the database refuses altogether is narrowed down to the row it is about."""
-        if not rows:
+        if not delivery:
             return 0, []
         try:
             with self.env.cr.savepoint():
-                taken = self.env["billing.usage"]._ingest_rows(self.source_id, self, rows)
+                taken = self.env["billing.usage"]._ingest(self.source_id, self, delivery)
                 return taken.duplicates, taken.refused
         except OperationalError:
             raise
         except Exception as error:
             self.env.invalidate_all()
-            if len(rows) > 1:
-                middle = len(rows) // 2
-                first = self._take_rows(rows[:middle], unexpected)
-                second = self._take_rows(rows[middle:], unexpected)
+            if len(delivery) > 1:
+                first, second = (self._take_delivery(half, unexpected) for half in delivery.halves())
                 return first[0] + second[0], first[1] + second[1]
+            [row] = delivery.rows
             unexpected[0] += 1
             if unexpected[0] > MOST_UNEXPECTED:
                 raise
-            _logger.warning("Usage import %s: line %s was refused", self.id, rows[0].line, exc_info=True)
+            _logger.warning("Usage import %s: line %s was refused", self.id, row.line, exc_info=True)
             reason = self._in_words(Unfit("unexpected", error=str(error).split("\n", 1)[0][:200]))
-            return 0, [(rows[0].line, rows[0].external_id, reason)]
+            return 0, [(row.line, row.external_id, reason)]
 
     def _keep_rejected(self, rejected):
         if not rejected:

@@ -6,7 +6,8 @@ from odoo import api, models
 from odoo.exceptions import AccessError, UserError
 from odoo.tools import SQL
 
-from ..tools.copy_rows import COLUMNS, NOTHING, CopyRows
+from ..tools.copy_rows import COLUMNS, NOTHING, Blocks
+from ..tools.delivery import Delivery
 from ..tools.usage_row import Unreadable
 from .billing_usage_rating import RATED
 
@@ -67,7 +68,7 @@ class BillingUsage(models.Model):
         batch = source.env["billing.usage.import"].create(
             {"name": self.env._("API"), "source_id": source.id, "kind": "api", "state": "done"}
         )
-        taken = source.env["billing.usage"]._ingest_rows(source, batch, rows)
+        taken = source.env["billing.usage"]._ingest(source, batch, Delivery(source.id, rows))
         rejected = sorted([*rejected, *taken.refused])
         batch._note_result(len(records), taken.duplicates, rejected)
         return {
@@ -115,31 +116,18 @@ class BillingUsage(models.Model):
     # -- rows ---------------------------------------------------------------------------------------------------------
 
     @api.model
-    def _ingest_rows(self, source, batch, rows):
-        """Take in rows that were read: `tools.usage_row.Row`. Memory does not grow with their number.
+    def _ingest(self, source, batch, delivery):
+        """Take in rows that were read.
 
+        :param delivery: `tools.delivery.Delivery`
         :return: `Taken`
         """
         source.ensure_one()
-        seen, refused, changed, repeated = {}, [], [], []
-        again = 0
-
-        def once():
-            nonlocal again
-            for row in rows:
-                # One look does for nearly all.
-                known = seen.setdefault(row.external_id, row)
-                if known is row:
-                    yield row
-                elif known[2:] == row[2:]:
-                    again += 1
-                    repeated.append(row.line)
-                else:
-                    changed.append(row.external_id)
-                    refused.append((row.line, row.external_id, source._why_changed()))
-
+        again, repeated = len(delivery.repeated), list(delivery.repeated)
+        changed = [external_id for _line, external_id in delivery.changed]
+        refused = [(line, external_id, source._why_changed()) for line, external_id in delivery.changed]
         self.env.flush_all()
-        refused += self._stage(source, once())
+        refused += self._stage(source, delivery.blocks)
         cr = self.env.cr
         cr.execute("SELECT nextval(pg_get_serial_sequence('billing_usage', 'id'))")
         [last_before] = cr.fetchone()
@@ -148,7 +136,7 @@ class BillingUsage(models.Model):
         new = None if batch.duplicate_count else self._insert_if_all_new(rated)
         if new is None:
             new = self._insert(rated, SQL("ON CONFLICT (source_id, external_id) DO NOTHING"))
-        if new + len(refused) - len(changed) < len(seen):
+        if new + len(refused) - len(changed) < delivery.count:
             known_again, of_same_import, other = self._compare_with_known(batch, last_before)
             again += known_again
             repeated += of_same_import
@@ -160,15 +148,16 @@ class BillingUsage(models.Model):
         return Taken(new, again, refused, repeated, changed)
 
     @api.model
-    def _stage(self, source, rows):
+    def _stage(self, source, blocks):
         """Put rows where they are rated, each with its client or subscription if it names one.
 
+        :param blocks: as `tools.copy_rows` writes them
         :return: `[(line, external id, reason)]` of those that name nobody, which are not there
         """
         self._prepare_staging()
         self.env.cr.copy_expert(
             f"COPY billing_usage_staged ({', '.join(COLUMNS)}) FROM STDIN WITH (NULL '{NOTHING}')",
-            CopyRows(source.id, rows),
+            Blocks(blocks),
         )
         return self._resolve_parties(source)
 

@@ -3,6 +3,7 @@ from . import (
     test_annex,
     test_bill,
     test_bill_charge,
+    test_delivery,
     test_export,
     test_hold,
     test_import,

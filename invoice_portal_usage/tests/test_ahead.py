@@ -1,9 +1,10 @@
 import threading
 from contextlib import closing
+from unittest.mock import patch
 
 from odoo.tests import BaseCase, tagged
 
-from ..tools.ahead import ahead
+from ..tools.ahead import STRETCH, ahead, with_pauses
 
 
 @tagged("post_install", "-at_install")
@@ -52,3 +53,9 @@ class TestAhead(BaseCase):
             next(found)
         self.assertEqual(ended, ["reading ahead"])
         self.assertEqual(threading.active_count(), threads)
+
+    def test_pauses_leave_nothing_out(self):
+        many = range(3 * STRETCH + 1)
+        with patch("time.sleep") as sleep:
+            self.assertEqual(list(with_pauses(many)), list(many))
+        self.assertEqual(sleep.call_count, 3)

@@ -343,7 +343,7 @@ class TestImport(ImportCommon):
     def test_a_conflict_is_tried_again(self):
         batch = self._upload(text(good(), good(2)))
         batch.action_start()
-        ingest = self.env.registry["billing.usage"]._ingest_rows
+        ingest = self.env.registry["billing.usage"]._ingest
         rounds = []
 
         def conflicting(*args):
@@ -352,7 +352,7 @@ class TestImport(ImportCommon):
                 raise errors.SerializationFailure("somebody was faster")
             return ingest(*args)
 
-        with patch.object(self.env.registry["billing.usage"], "_ingest_rows", conflicting):
+        with patch.object(self.env.registry["billing.usage"], "_ingest", conflicting):
             self._read()
         self.assertEqual(len(rounds), 3)
         self.assertEqual(self._counts(batch), ("done", 2, 2, 0, 0))
@@ -377,15 +377,15 @@ class TestImport(ImportCommon):
     def test_what_the_database_refuses_is_one_row_s_fault(self):
         batch = self._upload(text(*(good(n) for n in range(10))))
         batch.action_start()
-        ingest = self.env.registry["billing.usage"]._ingest_rows
+        ingest = self.env.registry["billing.usage"]._ingest
 
-        def refusing(usage, source, of_import, rows):
-            if any(row.external_id == "c7" for row in rows):
+        def refusing(usage, source, of_import, delivery):
+            if any(row.external_id == "c7" for row in delivery.rows):
                 raise ValidationError(usage.env._("Not this one"))
-            return ingest(usage, source, of_import, rows)
+            return ingest(usage, source, of_import, delivery)
 
         with (
-            patch.object(self.env.registry["billing.usage"], "_ingest_rows", refusing),
+            patch.object(self.env.registry["billing.usage"], "_ingest", refusing),
             self.assertLogs(LOGGER, "WARNING"),
         ):
             self._read()

@@ -1,12 +1,16 @@
 """Reading on while the database works. Plain Python, no environment."""
 
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
 from queue import SimpleQueue
 from typing import TypeVar
 
 Item = TypeVar("Item")
 _END = object()
+# After so many items, a thread lets go of the interpreter for so many seconds.
+STRETCH = 100
+PAUSE = 0.00002
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
@@ -46,3 +50,12 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         stopped = True
         wanted.release()
         thread.join()
+
+
+def with_pauses(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items, made ahead so that the caller gets the interpreter whenever the database has answered: otherwise
+    it would wait each time for as long as Python lets a thread run, and what is meant to be beside comes before."""
+    for count, item in enumerate(items, start=1):
+        if not count % STRETCH:
+            time.sleep(PAUSE)
+        yield item
