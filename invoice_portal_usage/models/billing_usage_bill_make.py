@@ -359,13 +359,14 @@ class BillingUsageBill(models.Model):
         grants = [grant._replace(number=numbers[grant.number]) for grant in self._grants(company, planned)]
         if not spans:
             return self.browse(), []
+        groupings = self._groupings_of({scope.partner for scope in planned.scopes}, company)
         facts = [
             (
                 numbers[scope.number],
                 planned.known_of(scope).parts + 1,
                 planned.is_closed(scope),
                 scope.last < until,
-                self._grouping_of(scope.partner, company),
+                groupings[scope.partner],
                 self._step_of(self.env["billing.rate.plan"].browse(scope.plan).currency_id),
             )
             for scope in planned.scopes
@@ -377,9 +378,12 @@ class BillingUsageBill(models.Model):
         return bills, [scope for scope in scopes if scope.number in bills._ids]
 
     @api.model
-    def _grouping_of(self, partner_id, company):
-        client = self.env["res.partner"].browse(partner_id).with_company(company)
-        return client.billing_usage_grouping or company.billing_usage_grouping
+    def _groupings_of(self, partner_ids, company):
+        """Of many clients at once."""
+        return {
+            client.id: client.billing_usage_grouping or company.billing_usage_grouping
+            for client in self.env["res.partner"].with_company(company).browse(partner_ids)
+        }
 
     @api.model
     def _claim_sql(self, company, scopes, spans, grants, facts, until):
@@ -512,6 +516,7 @@ class BillingUsageBill(models.Model):
             (bill.partner_id.id, bill.rate_plan_id.id, bill.subscription_id.id, bill.period_start): bill
             for bill in bills
         }
+        groupings = self._groupings_of({scope.partner for scopes in periods.values() for scope in scopes}, company)
         missing, bare = {}, []
         for key, scopes in periods.items():
             of = planned.terms[scopes[0].number]
@@ -546,7 +551,7 @@ class BillingUsageBill(models.Model):
                         "period_end": lead.last,
                         "part": planned.known_of(lead).parts + 1,
                         "is_over": True,
-                        "grouping": self._grouping_of(lead.partner, company),
+                        "grouping": groupings[lead.partner],
                         "minimum_amount": float(amount),
                     }
                 )

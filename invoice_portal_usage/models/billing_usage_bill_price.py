@@ -78,7 +78,7 @@ class BillingUsageBill(models.Model):
             SQL("scope AS MATERIALIZED %s", self._scope_rows(scopes)),
             SQL("span AS MATERIALIZED %s", self._span_rows(spans)),
             SQL("allowance AS MATERIALIZED %s", self._grant_rows(grants)),
-            SQL("open_0 AS (%s)", self._open_records_sql(company, {span.partner for span in spans}, until)),
+            SQL("open_0 AS (%s)", self._open_records_sql(company, until)),
             *(
                 SQL("%s AS (%s)", SQL.identifier(f"open_{rank}"), self._covered_sql(rank))
                 for rank in range(1, ranks + 1)
@@ -138,26 +138,27 @@ class BillingUsageBill(models.Model):
         return rows("allowance", columns, grants)
 
     @api.model
-    def _open_records_sql(self, company, partners, until):
+    def _open_records_sql(self, company, until):
         return SQL(
             """
             SELECT usage.id, span.number, usage.moment, usage.day, usage.source_id, usage.rate_id,
                    usage.destination_id, usage.quantity, usage.billed_quantity, usage.list_amount,
                    COALESCE(rate.price_unit, 0) AS price, COALESCE(rate.connection_fee, 0) AS fee,
                    usage.billed_quantity AS uncovered
-              FROM billing_usage usage
-              -- A client has few spans. The planner would take the other conditions for independent, expect one row
-              -- in all, and go through everything that follows row by row.
-              JOIN span ON span.partner_id = usage.partner_id AND CASE
-                       WHEN span.rate_plan_id = usage.rate_plan_id
-                        AND span.subscription_id = COALESCE(usage.subscription_id, 0)
-                        AND usage.day BETWEEN span.first_day AND span.last_day
-                       THEN TRUE ELSE FALSE END
+              FROM span
+              -- Each span looks up its own, by client and day: however little the database knows of records that came
+              -- a moment ago, it does not compare each of them with each span, nor expect but one row in all.
+        CROSS JOIN LATERAL (
+                SELECT *
+                  FROM billing_usage
+                 WHERE partner_id = span.partner_id AND bill_id IS NULL
+                   AND day BETWEEN span.first_day AND LEAST(span.last_day, %(until)s::date - 1)
+                   AND company_id = %(company)s AND unrated_reason IS NULL
+                   AND rate_plan_id = span.rate_plan_id AND COALESCE(subscription_id, 0) = span.subscription_id
+                OFFSET 0
+              ) usage
          LEFT JOIN billing_rate rate ON rate.id = usage.rate_id
-             WHERE usage.bill_id IS NULL AND usage.partner_id IN %(partners)s AND usage.company_id = %(company)s
-               AND usage.unrated_reason IS NULL AND usage.day < %(until)s
             """,
-            partners=tuple(partners) or (None,),
             company=company.id,
             until=until,
         )
