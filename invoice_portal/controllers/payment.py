@@ -1,8 +1,11 @@
+from werkzeug.exceptions import Forbidden
+
 from odoo.exceptions import AccessError, ValidationError
 from odoo.http import request, route
 
 from odoo.addons.account_payment.controllers.payment import PaymentPortal
 from odoo.addons.account_payment.controllers.portal import PortalAccount
+from odoo.addons.payment.utils import check_access_token
 
 
 class BillingPaymentPortal(PaymentPortal):
@@ -49,17 +52,48 @@ class BillingPaymentPortal(PaymentPortal):
             if begun.invoice_ids != invoices or not self._is_same_payment(begun, partner_id, amount, kwargs):
                 raise ValidationError(invoices._billing_why_not_begin(begun))
             return begun._get_processing_values()
+        partner = request.env["res.partner"].browse(partner_id)
+        if reason := invoices._billing_paid_just_now_sudo(partner, amount, currency)._billing_why_not_again():
+            raise ValidationError(reason)
+        # The name of an instalment becomes the reference under which the provider knows the payment.
+        if not self._is_instalment_of(invoices, kwargs.get("name_next_installment")):
+            kwargs.pop("name_next_installment", None)
         return super()._process_transaction(partner_id, currency_id, invoice_ids, payment_reference, **kwargs)
+
+    def _is_instalment_of(self, invoices, name):
+        number = str(name or "").removeprefix(f"{invoices.name}-") if len(invoices) == 1 else ""
+        return number.isascii() and number.isdigit() and len(number) < 4
+
+    @route()
+    def payment_transaction(self, amount, currency_id, partner_id, access_token, **kwargs):
+        """What a client pays for nothing in particular becomes its credit, and is paid as that: within the bounds, one
+        payment at a time, by one's own card."""
+        user = request.env.user
+        if kwargs.get("is_validation") or not user._is_portal() or partner_id != user.partner_id.id:
+            return super().payment_transaction(amount, currency_id, partner_id, access_token, **kwargs)
+        amount = self._cast_as_float(amount)
+        if not check_access_token(access_token, partner_id, amount, currency_id):
+            raise Forbidden
+        self._validate_transaction_kwargs(kwargs, additional_allowed_keys=("reference_prefix",))
+        kwargs.pop("reference_prefix", None)
+        begun = self._begin_credit(amount, self._cast_as_int(currency_id), **kwargs)
+        if "access_token" not in begun.landing_route:
+            self._update_landing_route(begun, access_token)
+        return begun._get_processing_values()
 
     @route("/my/billing/credit/transaction/<int:currency_id>", type="jsonrpc", auth="user")
     def billing_credit_transaction(self, currency_id, access_token=None, is_validation=False, **kwargs):
         """Begin to pay credit, for oneself and by one's own card. As invoices are paid: one payment at a time."""
         self._validate_transaction_kwargs(kwargs)
+        amount = self._cast_as_float(kwargs.pop("amount", None))
+        return self._begin_credit(amount, currency_id, **kwargs)._get_processing_values()
+
+    def _begin_credit(self, amount, currency_id, is_validation=False, **kwargs):
+        """The payment of credit that the user begins, or began."""
         partner = request.env.user.partner_id
         # Elevated for the user's own client, of whose invoices it needs the currencies.
         client = partner.commercial_partner_id.sudo()
         currency = request.env["res.currency"].browse(currency_id).exists()
-        amount = self._cast_as_float(kwargs.pop("amount", None))
         if reason := client._billing_credit_why_not_pay(amount, currency):
             raise ValidationError(reason)
         if self._cast_as_int(kwargs.get("provider_id")) not in self._credit_providers_sudo(amount, currency).ids:
@@ -68,14 +102,16 @@ class BillingPaymentPortal(PaymentPortal):
         if begun := client._billing_credit_begun_sudo(currency):
             if not self._is_same_payment(begun, partner.id, amount, kwargs):
                 raise ValidationError(request.env["account.move"].sudo()._billing_why_not_begin(begun))
-            return begun._get_processing_values()
+            return begun
+        if reason := client._billing_credit_paid_just_now_sudo(partner, amount, currency)._billing_why_not_again():
+            raise ValidationError(reason)
         return self._create_transaction(
             amount=amount,
             currency_id=currency.id,
             partner_id=partner.id,
             custom_create_values={"billing_credit_client_id": client.id},
             **kwargs,
-        )._get_processing_values()
+        )
 
     def _credit_providers_sudo(self, amount, currency, **kwargs):
         return (
@@ -121,19 +157,34 @@ class BillingPaymentPortal(PaymentPortal):
             and begun.tokenize == bool(asked.get("tokenization_requested"))
         )
 
-    def _create_transaction(self, *args, token_id=None, flow=None, custom_create_values=None, **kwargs):
-        """Invoices and credit are paid by one's own cards: not by those of others who work for the same client, nor by
-        a link."""
-        if {"invoice_ids", "billing_credit_client_id"} & (custom_create_values or {}).keys():
-            custom_create_values = {"billing_origin": "client", **custom_create_values}
-            if flow == "token":
-                card = request.env["payment.token"].sudo().browse(token_id).exists()
-                user = request.env.user
-                elsewhere = card.provider_id.id != self._cast_as_int(kwargs.get("provider_id"))
-                if user._is_public() or not card.active or card.partner_id != user.partner_id or elsewhere:
-                    raise AccessError(request.env._("This card cannot be used here."))
+    def _create_transaction(
+        self, *args, token_id=None, flow=None, is_validation=False, custom_create_values=None, **kwargs
+    ):
+        """Invoices and credit, and what is for nothing in particular, are paid by one's own cards: not by those of
+        others who work for the same client, nor by a link."""
+        values = custom_create_values or {}
+        is_ours = bool({"invoice_ids", "billing_credit_client_id"} & values.keys())
+        if is_ours:
+            custom_create_values = {"billing_origin": "client", **values}
+        if flow == "token" and (is_ours or not values) and not self._is_own_card(token_id, kwargs.get("provider_id")):
+            raise AccessError(request.env._("This card cannot be used here."))
         return super()._create_transaction(
-            *args, token_id=token_id, flow=flow, custom_create_values=custom_create_values, **kwargs
+            *args,
+            token_id=token_id,
+            flow=flow,
+            is_validation=is_validation,
+            custom_create_values=custom_create_values,
+            **kwargs,
+        )
+
+    def _is_own_card(self, token_id, provider_id):
+        user = request.env.user
+        card = request.env["payment.token"].sudo().browse(self._cast_as_int(token_id)).exists()
+        return (
+            not user._is_public()
+            and card.active
+            and card.partner_id == user.partner_id
+            and card.provider_id.id == self._cast_as_int(provider_id)
         )
 
 

@@ -99,6 +99,15 @@ class AccountMove(models.Model):
         return None
 
     @api.private
+    def _billing_paid_just_now_sudo(self, partner, amount, currency):
+        """What the same person paid of these a moment ago, and as much. Elevated as above."""
+        return (
+            self.env["payment.transaction"]
+            .sudo()
+            ._billing_paid_just_now([("invoice_ids", "in", self.ids)], partner, amount, currency)
+        )
+
+    @api.private
     def _billing_begun_payment_sudo(self, beside=None):
         """What a client began to pay on the provider's page a moment ago. Elevated as above."""
         Transaction = self.env["payment.transaction"].sudo()
@@ -219,6 +228,8 @@ class AccountMove(models.Model):
         self.ensure_one()
         self = self.sudo()  # noqa: PLW0642
         card = card.sudo()
+        # Who comes second looks when the first is through, and reads what became of it.
+        self._billing_claim_for_payment()
         if reason := self._billing_why_not_charge(amount, self.currency_id) or self._billing_why_not_begin(
             self._billing_begun_payment_sudo()
         ):
@@ -384,7 +395,12 @@ class AccountMove(models.Model):
         )
         days = self.company_id._billing_autopay_days()
         if attempt._billing_is_final_refusal():
-            return self._billing_stop_autopay(reason)
+            self._billing_stop_autopay(reason)
+            client = self.commercial_partner_id.with_company(self.company_id)
+            if client.billing_autopay_card_id == attempt.token_id:
+                # Each further invoice would only try it again.
+                client._billing_end_autopay(reason)
+            return None
         if not attempt.provider_id._billing_repeats_safely():
             return self._billing_stop_autopay(
                 self.env._(

@@ -34,7 +34,13 @@ class AccountPayment(models.Model):
     def _compute_billing_may_undo(self):
         staff = self.env.user.has_group("invoice_portal.group_billing_user")
         for payment in self:
-            payment.billing_may_undo = staff and payment.partner_type == "customer" and payment.state in CONFIRMED
+            payment.billing_may_undo = (
+                staff
+                and payment.partner_type == "customer"
+                and payment.state in CONFIRMED
+                # Its provider gives it back.
+                and payment._billing_transaction_sudo().state != "done"
+            )
 
     def _billing_open_lines(self):
         """Its open receivable items; a payment without an entry has none."""

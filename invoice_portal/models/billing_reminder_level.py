@@ -1,6 +1,8 @@
 from odoo import api, fields, models
 from odoo.fields import Domain
 
+from .abstract_billable_values import TOO_MUCH
+
 
 class BillingReminderLevel(models.Model):
     """What is said to a client when an invoice is so many days past its due date, and what follows from it."""
@@ -69,6 +71,14 @@ class BillingReminderLevel(models.Model):
     )
     _no_negative_costs = models.Constraint(
         "CHECK (COALESCE(fee, 0) >= 0 AND COALESCE(interest, 0) >= 0)", "Fee and interest are none or some."
+    )
+
+    _within_years = models.Constraint(
+        "CHECK (days BETWEEN -365 AND 3650)", "A reminder is at most a year before the due date, or ten years after it."
+    )
+    _bounded_costs = models.Constraint(
+        f"CHECK (COALESCE(fee, 0) < {TOO_MUCH:.0f} AND COALESCE(interest, 0) <= 100)",
+        "The fee is too large, or the interest above 100 % a year.",
     )
 
     @api.model

@@ -6,10 +6,11 @@ import requests
 from psycopg2 import errors
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Domain
 
 from ..tools import outside
+from ..tools.local_time import local_date
 from .account_move_status import SALE_TYPES
 
 _logger = logging.getLogger(__name__)
@@ -18,6 +19,8 @@ _logger = logging.getLogger(__name__)
 UNDER_WAY = ("pending", "authorized")
 # Answers of a provider's server after which the money may have been taken all the same.
 DOUBTFUL_STATUS = (408, 409, 425)
+# Who sends the same payment again so soon means the one that was made.
+AGAIN = timedelta(minutes=1)
 # A payment that a client began on the provider's page or form, and may be about to confirm.
 BEGUN = timedelta(minutes=10)
 # How long after an attempt with open outcome the provider is asked, and then again.
@@ -98,6 +101,54 @@ class PaymentTransaction(models.Model):
             & Domain("create_date", ">=", fields.Datetime.now() - BEGUN)
         )
 
+    @api.model
+    def _billing_paid_just_now(self, what, partner, amount, currency):
+        """What the same person paid a moment ago of the same, and as much: a second tab, or a request that was sent
+        again, would pay it once more, as it looks only when the first is through.
+
+        :param what: a domain that says what is paid
+        """
+        paid = self.search(
+            Domain(what)
+            & Domain("partner_id", "=", partner.id)
+            & Domain("currency_id", "=", currency.id)
+            & Domain("state", "=", "done")
+            & Domain("last_state_change", ">=", fields.Datetime.now() - AGAIN),
+            order="id desc",
+        )
+        return paid.filtered(lambda tx: currency.compare_amounts(tx.amount, amount) == 0)[:1]
+
+    def _billing_why_not_again(self):
+        """What to say to somebody who pays the same again, or nothing."""
+        return self and self.env._(
+            "%(amount)s was paid a moment ago (%(reference)s). If you want to pay as much once more, try again in a "
+            "minute.",
+            amount=self.currency_id.format(self.amount),
+            reference=self.reference,
+        )
+
+    # -- what is known of it ------------------------------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            self._billing_check_told(vals)
+        return super().create(vals_list)
+
+    def write(self, vals):
+        self._billing_check_told(vals)
+        if "state" in vals and not self.env.su and any(self.sudo().mapped("billing_doubt_since")):
+            raise AccessError(self.env._("The outcome of a card payment in doubt is set on its own form, with proof."))
+        return super().write(vals)
+
+    @api.model
+    def _billing_check_told(self, vals):
+        """Doubt, proof and who began it follow from what happened; whoever may write payments cannot type them."""
+        if not self.env.su and any(fname.startswith("billing_") for fname in vals):
+            raise AccessError(
+                self.env._("What is known of a card payment follows from what happened; it is not typed.")
+            )
+
     def _billing_invoices(self):
         return self.invoice_ids.filtered(lambda move: move.move_type in SALE_TYPES)
 
@@ -115,7 +166,6 @@ class PaymentTransaction(models.Model):
             self._billing_doubt(str(error) or type(error).__name__)
         else:
             self._billing_doubt(self.env._("The provider gave no answer."))
-        outside.commit(self.env)
         self._billing_book()
         return None
 
@@ -257,8 +307,16 @@ class PaymentTransaction(models.Model):
             tx._billing_follow_up()
         return result
 
+    def _create_payment(self, **extra_create_values):
+        """Of today where the company is, whoever books it: the client's request and the job would name two days in the
+        evening."""
+        today = local_date(fields.Datetime.now(), self.company_id.partner_id.tz)
+        return super()._create_payment(**{"date": today, **extra_create_values})
+
     def _billing_book(self):
-        """Book what came of it now. What cannot be booked is tried again by Odoo's job, and shows in the list."""
+        """Keep what came of it, and book it now. What cannot be booked is tried again by Odoo's job, and shows in the
+        list."""
+        outside.commit(self.env)
         for tx in self.filtered(lambda tx: not tx.is_post_processed and not tx.billing_doubt_since):
             try:
                 with outside.nothing_kept_on_error(self.env):
@@ -288,7 +346,6 @@ class PaymentTransaction(models.Model):
                 self._billing_ask_outcome()
         except Exception:
             _logger.exception("Invoices: could not ask for the outcome of card payment %s", self.reference)
-        outside.commit(self.env)
         self._billing_book()
         return not self.billing_doubt_since
 
@@ -354,13 +411,13 @@ class PaymentTransaction(models.Model):
             attempt._set_done(state_message=proof)
         else:
             attempt._set_canceled(state_message=proof, extra_allowed_states=("error",))
-        attempt._billing_book()
         values = {"who": self.env.user.name, "reference": self.reference, "proof": proof}
         attempt._log_message_on_linked_documents(
             self.env._("%(who)s found that card payment %(reference)s was taken: %(proof)s", **values)
             if taken
             else self.env._("%(who)s found that card payment %(reference)s was not taken: %(proof)s", **values)
         )
+        attempt._billing_book()
 
     def _billing_staff_sudo(self):
         """The same, to act on: providers may be read by Odoo's administrator only. For billing staff of its company."""

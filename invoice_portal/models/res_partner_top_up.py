@@ -152,6 +152,22 @@ class ResPartner(models.Model):
         )[:1]
 
     @api.private
+    def _billing_credit_paid_just_now_sudo(self, partner, amount, currency):
+        return (
+            self.env["payment.transaction"]
+            .sudo()
+            ._billing_paid_just_now(
+                [
+                    ("billing_credit_client_id", "=", self.commercial_partner_id.id),
+                    ("company_id", "=", self.env.company.id),
+                ],
+                partner,
+                amount,
+                currency,
+            )
+        )
+
+    @api.private
     def _billing_credit_begun_sudo(self, currency, beside=None):
         """What the client began to pay on the provider's page a moment ago."""
         return self._billing_credit_payments_sudo(

@@ -7,8 +7,11 @@ from freezegun import freeze_time
 from odoo import Command, fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import HttpCase, tagged
-from odoo.tools import mute_logger
+from odoo.tools import html2plaintext, mute_logger
 
+from odoo.addons.payment.utils import generate_access_token
+
+from ..tools import outside
 from .card_desk import CardDesk
 from .common import BillingCommon
 
@@ -100,6 +103,15 @@ class TestCharge(CardCommon):
         self.assertEqual(invoice.billing_status, "partial")
         self.assertEqual(invoice.billing_balance, total - 40)
 
+    def test_the_job_and_the_client_date_a_payment_alike(self):
+        self.company.sudo().partner_id.tz = "America/Los_Angeles"
+        dates = []
+        with freeze_time("2026-03-02 03:00:00"):
+            for zone in (False, "Asia/Tokyo"):
+                attempt = self._charge(self._finalized(self._new_charge(str(zone))).with_context(tz=zone))
+                dates.append(str(attempt.payment_id.date))
+        self.assertEqual(dates, ["2026-03-01", "2026-03-01"], "the company's day")
+
     def test_the_button_is_there_exactly_with_a_card_that_can_be_charged(self):
         invoice = self._finalized()
         self.assertTrue(invoice.billing_card_ready)
@@ -130,6 +142,16 @@ class TestCharge(CardCommon):
         self.assertEqual(notice["params"]["type"], "success")
         self.assertIn(invoice.currency_id.format(invoice.amount_total), notice["params"]["message"])
         self.assertEqual(invoice.billing_status, "paid")
+
+    def test_a_dialog_that_is_sent_twice_charges_once(self):
+        invoice = self._finalized()
+        action = invoice.action_billing_charge_card()
+        wizard = self.env[action["res_model"]].browse(action["res_id"])
+        wizard.amount = 10
+        wizard.action_charge()
+        with self.assertRaisesRegex(UserError, "confirmed already"):
+            wizard.action_charge()
+        self.assertEqual(len(invoice.sudo().transaction_ids), 1)
 
     def test_amounts_out_of_bounds_are_refused(self):
         invoice = self._finalized()
@@ -309,6 +331,45 @@ class TestDoubt(CardCommon):
         self.assertEqual(attempt.billing_resolver_id, self.biller)
         self.assertIn("Dashboard: succeeded", str(self.invoice.message_ids.mapped("body")))
 
+    def test_what_somebody_found_is_kept_before_it_is_booked(self):
+        attempt = self._doubtful("reset").with_env(self.env)
+        Transaction = self.env.registry["payment.transaction"]
+        kept = []
+
+        def keep(_env):
+            kept.append((attempt.state, attempt.billing_proof, attempt.billing_resolver_id))
+
+        with (
+            patch.object(outside, "commit", keep),
+            patch.object(Transaction, "_post_process", side_effect=lambda *_: kept.append("booked")),
+        ):
+            attempt._billing_resolve(True, "Dashboard: succeeded")
+        self.assertEqual(kept[:2], [("done", "Dashboard: succeeded", self.biller), "booked"])
+
+    def test_whoever_marks_it_as_paid_is_told(self):
+        attempt = self._doubtful("reset")
+        action = self.invoice.action_billing_move("paid")
+        dialog = self.env["account.payment.register"].with_context(**action["context"]).create({})
+        self.assertIn(f"not known whether card payment {attempt.reference}", html2plaintext(dialog.billing_plan))
+
+    def test_what_is_known_of_it_is_not_typed(self):
+        attempt = self._doubtful("reset")
+        accountant = self._new_user("books", "account.group_account_invoice")
+        for user in (accountant, self.biller):
+            typed = attempt.with_user(user).sudo(False)
+            for values in (
+                {"billing_doubt_since": False},
+                {"billing_proof": "I say so", "billing_resolver_id": self.biller.id},
+                {"state": "draft"},
+            ):
+                with self.subTest(user.login, values=values), self.assertRaises(AccessError):
+                    typed.write(values)
+        with self.assertRaises(AccessError):
+            self.env["payment.transaction"].with_user(accountant).create(
+                {"provider_id": self.desk_provider.id, "billing_proof": "x"}
+            )
+        self.assertTrue(attempt.billing_doubt_since)
+
     def test_not_taken_lets_the_next_attempt_through(self):
         attempt = self._doubtful("dead").with_env(self.env)
         attempt._billing_resolve(False, "Dashboard: no such payment")
@@ -465,6 +526,18 @@ class TestAutopay(CardCommon):
         self._job()
         self.assertFalse(invoice.billing_autopay_date)
         self.assertIn("stolen_card", invoice.billing_autopay_note)
+
+    def test_after_a_final_refusal_no_other_invoice_tries_the_card(self):
+        self._agree()
+        self.desk.mood, self.desk.reason = "decline", "stolen_card"
+        first, second = self._finalized(), self._finalized(self._new_charge("second"))
+        self._job()
+        attempts = (first | second).sudo().transaction_ids
+        self.assertEqual(len(attempts), 1, "the second would only have tried the same card")
+        self.assertFalse((first | second).filtered("billing_autopay_date"))
+        self.assertFalse(self.client.billing_autopay_card_id)
+        third = self._finalized(self._new_charge("third"))
+        self.assertFalse(third.billing_autopay_date)
 
     def test_a_provider_without_memory_is_tried_once(self):
         self._agree()
@@ -640,6 +713,66 @@ class TestPortalPayment(CardCommon, HttpCase):
         self._ask()
         self.assertIn("paid already", self._refused())
         self.assertEqual(len(self.invoice.sudo().transaction_ids), 1)
+
+    def test_the_same_part_is_not_paid_again_at_once(self):
+        self._ask(amount=10)
+        self.assertIn("paid a moment ago", self._refused(amount=10))
+        attempts = self.invoice.sudo().transaction_ids
+        self.assertEqual(len(attempts), 1)
+        self._ask(amount=11)
+        self.env.cr.execute("UPDATE payment_transaction SET last_state_change = last_state_change - interval '2 min'")
+        self.env.invalidate_all()
+        self._ask(amount=10)
+        self.assertEqual(self.invoice.amount_total - self.invoice.amount_residual, 31)
+
+    def test_the_reference_is_not_the_client_s_to_choose(self):
+        for typed in ("INV/2026/00098", "x" * 3000, f"{self.invoice.name}-1<b>"):
+            self._ask(amount=10, name_next_installment=typed)
+            reference = self.invoice.sudo().transaction_ids.sorted("id")[-1].reference
+            self.assertRegex(reference, f"^{self.invoice.name}(-[0-9]+)?$")
+            self.env.cr.execute(
+                "UPDATE payment_transaction SET last_state_change = last_state_change - interval '2 min'"
+            )
+            self.env.invalidate_all()
+
+    def _pay_for_nothing(self, amount=50.0, token=None, partner=None):
+        """As Odoo's page `/payment/pay` asks for it."""
+        partner = partner or self.portal.partner_id
+        currency = self.company.currency_id
+        params = {
+            "access_token": generate_access_token(partner.id, amount, currency.id, env=self.env(su=True)),
+            "partner_id": partner.id,
+            "currency_id": currency.id,
+            "amount": amount,
+            "provider_id": self.demo_provider.id,
+            "payment_method_id": self.method.id,
+            "token_id": (token or self.own_card).id,
+            "flow": "token",
+            "tokenization_requested": False,
+            "landing_route": "/payment/confirmation",
+        }
+        with mute_logger("odoo.http"):
+            return self.url_open("/payment/transaction", json={"params": params}).json()
+
+    def test_what_is_paid_for_nothing_is_credit_by_its_rules(self):
+        answer = self._pay_for_nothing()
+        self.assertNotIn("error", answer)
+        attempt = self.env["payment.transaction"].sudo().search([("partner_id", "=", self.portal.partner_id.id)])
+        self.assertEqual(attempt.reference, answer["result"]["reference"])
+        self.assertEqual((attempt.billing_credit_client_id, attempt.billing_origin), (self.client, "client"))
+        self.assertIn("access_token=", attempt.landing_route)
+        self.assertIn("paid a moment ago", str(self._pay_for_nothing()["error"]))
+        self.assertIn("At most", str(self._pay_for_nothing(amount=250_000.0)["error"]))
+
+    def test_what_is_paid_for_nothing_is_paid_by_one_s_own_card(self):
+        colleague = self._new_portal_user(self.client, "colleague")
+        theirs = self._new_card(partner=colleague.partner_id)
+        for token in (theirs, self.card):
+            self.assertIn("error", self._pay_for_nothing(token=token))
+            self.assertIn("error", self._pay_for_nothing(token=token, partner=self.client), "by a link to the company")
+        self.authenticate(None, None)
+        self.assertIn("error", self._pay_for_nothing(token=self.card, partner=self.client), "nor by who has the link")
+        self.assertFalse(self.env["payment.transaction"].sudo().search([("token_id", "in", (theirs | self.card).ids)]))
 
     def test_an_invoice_of_somebody_else_is_not_paid(self):
         theirs = self._finalized(self._new_charge(partner_id=self.other_client.id))

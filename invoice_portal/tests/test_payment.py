@@ -133,6 +133,13 @@ class TestMarkAsPaid(PaymentCommon):
         self._paid(invoice)
         self.assertEqual((invoice.billing_balance, invoice.billing_status), (0, "paid"))
 
+    def test_no_payment_is_beyond_what_can_be_added_up(self):
+        invoice = self._invoice(100)
+        for amount in (1e13, 1e15, 1e18):
+            with self.subTest(amount), self.assertRaisesRegex(UserError, "that large"):
+                self._dialog(invoice, amount=amount).action_create_payments()
+        self.assertFalse(invoice.reconciled_payment_ids)
+
     def test_too_much_becomes_the_client_s_credit(self):
         invoice = self._invoice(100)
         dialog = self._dialog(invoice, amount=120)
@@ -452,6 +459,19 @@ class TestAllocate(PaymentCommon):
         self.assertEqual(sorted(wizard.item_ids.mapped("amount")), [25, 50])
         self.assertEqual(wizard.item_ids.user_id, self.biller)
         self.assertEqual((wizard.total, wizard.paid, wizard.balance), (100, 75, 25))
+
+    def test_a_dialog_that_is_sent_twice_allocates_once(self):
+        invoice = self._invoice(100)
+        payment = self._credit(80)
+        of_invoice = self._payments(invoice)
+        of_invoice.credit_ids.amount = 10
+        of_payment = self.env["billing.allocate"].browse(payment.action_billing_allocate()["res_id"])
+        of_payment.invoice_ids.amount = 20
+        for wizard in (of_invoice, of_payment):
+            wizard.action_allocate()
+            with self.assertRaisesRegex(UserError, "confirmed already"):
+                wizard.action_allocate()
+        self.assertEqual((invoice.billing_balance, payment.billing_open), (70, 50))
 
     def test_choosing_suggests_what_is_open_and_still_due(self):
         invoice = self._invoice(100)

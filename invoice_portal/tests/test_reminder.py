@@ -94,6 +94,13 @@ class TestReminder(ReminderCommon):
         self.assertFalse(self.sink.messages)
         self.assertFalse(self.env["billing.reminder"].search([]))
 
+    @mute_logger("odoo.sql_db")
+    def test_levels_stay_within_what_a_calendar_and_a_ledger_hold(self):
+        for values in ({"days": -1_000_000}, {"days": 4000}, {"fee": 1e13}, {"interest": 1e9}):
+            with self.subTest(values), self.assertRaises(CheckViolation), self.env.cr.savepoint():
+                self.last.write(values)
+                self.last.flush_recordset()
+
     def test_installed_it_is_off(self):
         self.assertFalse(self._new_company("Fresh").sudo().billing_reminders)
 

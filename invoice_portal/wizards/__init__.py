@@ -1,5 +1,6 @@
 from . import (
     abstract_allocation,
+    abstract_confirm_once,
     abstract_credit,
     account_move_reversal,
     account_move_send_batch_wizard,

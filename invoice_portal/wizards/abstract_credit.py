@@ -1,6 +1,5 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
-from odoo.tools import SQL
 
 from ..models.abstract_billable_values import TOO_MUCH
 
@@ -10,6 +9,7 @@ class BillingCreditWizard(models.AbstractModel):
 
     _name = "billing.credit.wizard"
     _description = "Payment of Credit"
+    _inherit = ["billing.confirm.once"]
     _payment_type = None
 
     partner_id = fields.Many2one("res.partner", string="Client", required=True, readonly=True)
@@ -39,7 +39,6 @@ class BillingCreditWizard(models.AbstractModel):
     )
     reference = fields.Char(help="Of the bank or of the cheque, for example.")
     memo = fields.Char()
-    confirmed = fields.Boolean(readonly=True)
 
     @api.depends("company_id")
     def _compute_journal_id(self):
@@ -75,17 +74,6 @@ class BillingCreditWizard(models.AbstractModel):
     def _check_amount(self):
         if not 0 < self.amount < TOO_MUCH or self.currency_id.is_zero(self.amount):
             raise UserError(self.env._("Type an amount above zero."))
-
-    def _confirm_once(self):
-        """A dialog that is sent twice moves money once: of two that confirm it, the database lets one through."""
-        self.flush_recordset()
-        table = SQL.identifier(self._table)
-        won = self.env.execute_query(
-            SQL("UPDATE %s SET confirmed = TRUE WHERE id = %s AND confirmed IS NOT TRUE RETURNING id", table, self.id)
-        )
-        self.invalidate_recordset(["confirmed"])
-        if not won:
-            raise UserError(self.env._("This was confirmed already. Open the dialog again to do it once more."))
 
     def _amount_in_words(self):
         return self.currency_id.format(self.amount)

@@ -4,6 +4,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_date
 
+from ..models.abstract_billable_values import TOO_MUCH
+
 
 class AccountPaymentRegister(models.TransientModel):
     """Odoo's payment dialog as *Mark as Paid*: by hand, on customer documents, never twice for the same balance."""
@@ -114,6 +116,8 @@ class AccountPaymentRegister(models.TransientModel):
             "stays_due": 0,
             "credit": 0,
             "written_off": 0,
+            # Elevated for its reference and amount, of invoices that the user may mark as paid.
+            "in_doubt": invoices.billing_card_doubt_id[:1].sudo(),
         }
 
     def _billing_is_edited(self):
@@ -135,6 +139,8 @@ class AccountPaymentRegister(models.TransientModel):
         invoices._billing_hold()
         self._billing_check_unchanged()
         invoices._billing_check_payable()
+        if invoices and not abs(self.amount) < TOO_MUCH:
+            raise UserError(self.env._("No payment is that large: look at the amount."))
         if not self._billing_is_edited() or not self.currency_id.compare_amounts(self.amount, 0):
             for payment in self._billing_payments():
                 if payment["currency"].compare_amounts(payment["amount"], 0) <= 0:

@@ -8,6 +8,7 @@ class BillingAllocate(models.TransientModel):
 
     _name = "billing.allocate"
     _description = "Allocate to Invoices"
+    _inherit = ["billing.confirm.once"]
 
     entry_id = fields.Many2one("account.move", required=True, readonly=True)
     currency_id = fields.Many2one(related="entry_id.currency_id")
@@ -74,6 +75,7 @@ class BillingAllocate(models.TransientModel):
         chosen = self.invoice_ids._used()
         if not chosen:
             raise UserError(self.env._("Choose an invoice, and type how much is for it."))
+        self._confirm_once()
         for row in chosen:
             row.move_id._billing_allocate(self._lines(), row.amount)
         return {"type": "ir.actions.act_window_close"}

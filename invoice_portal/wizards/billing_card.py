@@ -7,6 +7,7 @@ class BillingCardCharge(models.TransientModel):
 
     _name = "billing.card.charge"
     _description = "Charge a Card"
+    _inherit = ["billing.confirm.once"]
 
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True)
     currency_id = fields.Many2one(related="move_id.currency_id")
@@ -59,6 +60,7 @@ class BillingCardCharge(models.TransientModel):
         move.check_access("write")
         if self.card_id not in self.card_ids:
             raise UserError(self.env._("Choose one of the client's cards."))
+        self._confirm_once()
         attempt = move._billing_charge_card_sudo(self.card_id, self.amount, "staff")
         return attempt._billing_outcome_notice()
 
@@ -97,6 +99,7 @@ class BillingCardAgreement(models.AbstractModel):
 
     _name = "billing.card.agreement"
     _description = "Agreement on a Card"
+    _inherit = ["billing.confirm.once"]
 
     partner_id = fields.Many2one("res.partner", string="Client", required=True, readonly=True)
     card_ids = fields.Many2many("payment.token", string="Cards", compute="_compute_card_ids")
@@ -148,6 +151,7 @@ class BillingCardAgreement(models.AbstractModel):
             raise UserError(self.env._("Choose one of the client's cards."))
         if not (self.consent or "").strip():
             raise UserError(self.env._("Say who agreed to this, when and how: you may have to prove it."))
+        self._confirm_once()
         return self.env._("%(consent)s (recorded by %(who)s)", consent=self.consent.strip(), who=self.env.user.name)
 
 

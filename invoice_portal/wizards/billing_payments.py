@@ -8,6 +8,7 @@ class BillingPayments(models.TransientModel):
 
     _name = "billing.payments"
     _description = "Payments of an Invoice"
+    _inherit = ["billing.confirm.once"]
 
     move_id = fields.Many2one("account.move", string="Invoice", required=True, readonly=True)
     currency_id = fields.Many2one(related="move_id.currency_id")
@@ -57,6 +58,7 @@ class BillingPayments(models.TransientModel):
         chosen = self.credit_ids._used()
         if not chosen:
             raise UserError(self.env._("Choose what to allocate, and how much of it."))
+        self._confirm_once()
         for row in chosen:
             self.move_id._billing_allocate(row.line_ids, row.amount)
         return {"type": "ir.actions.act_window_close"}
