@@ -1,7 +1,7 @@
 {
     "name": "Invoice Portal: Usage",
     "summary": "Take in metered usage, rate it, and bill it with lines that explain themselves",
-    "version": "19.0.1.0.0",
+    "version": "19.0.1.1.0",
     "category": "Accounting/Accounting",
     "author": "Invoice Portal contributors",
     "website": "https://github.com/invoice-portal/invoice-portal",

@@ -28,6 +28,7 @@ from . import (
     billing_usage_import_mapping,
     billing_usage_import_read,
     billing_usage_ingest,
+    billing_usage_known,
     billing_usage_limit,
     billing_usage_portal,
     billing_usage_rating,

@@ -162,6 +162,7 @@ class BillingUsageImport(models.Model):
         for batch in self:
             if batch.kind != "file" or batch.state not in ("failed", "undone") or batch._has_records():
                 raise UserError(self.env._("Take “%s” back first: then it can be read in another way.", batch.name))
+            batch._refuse_put_away()
             batch.sudo().reject_ids.unlink()
             batch.sudo().write(
                 {
@@ -230,12 +231,37 @@ class BillingUsageImport(models.Model):
         )
         return counts
 
+    def _count_put_away(self):
+        """How many of its records were put away: what else it brought is there until it is taken back."""
+        self.ensure_one()
+        if self.state in ("draft", "undone"):
+            return 0
+        return max(0, self.new_count - self._count_records()[0])
+
+    def _refuse_put_away(self):
+        if gone := self._count_put_away():
+            raise UserError(
+                self.env._(
+                    "1 record of “%s” was billed and put away. What is billed does not change: void or credit the "
+                    "invoice instead.",
+                    self.name,
+                )
+                if gone == 1
+                else self.env._(
+                    "%(gone)s records of “%(name)s” were billed and put away. What is billed does not change: void or "
+                    "credit the invoices instead.",
+                    gone=f"{gone:,}",
+                    name=self.name,
+                )
+            )
+
     def _check_take_back(self):
         self.ensure_one()
         if self.state in ("draft", "undone"):
             raise UserError(self.env._("“%s” has taken nothing in.", self.name))
         if self.state in ("waiting", "running"):
             raise UserError(self.env._("“%s” is being read. Stop it first.", self.name))
+        self._refuse_put_away()
         count, billed = self._count_records()
         if billed:
             raise UserError(

@@ -128,6 +128,13 @@ class BillingUsage(models.Model):
         refused = [(line, external_id, source._why_changed()) for line, external_id in delivery.changed]
         self.env.flush_all()
         refused += self._stage(source, delivery.blocks)
+        put_away = self.env["billing.usage.known"].sudo()._take_out_known(source)
+        for line, external_id, is_same in put_away:
+            if is_same:
+                again += 1
+            else:
+                changed.append(external_id)
+                refused.append((line, external_id, source._why_changed()))
         cr = self.env.cr
         cr.execute("SELECT nextval(pg_get_serial_sequence('billing_usage', 'id'))")
         [last_before] = cr.fetchone()
@@ -136,7 +143,7 @@ class BillingUsage(models.Model):
         new = None if batch.duplicate_count else self._insert_if_all_new(rated)
         if new is None:
             new = self._insert(rated, SQL("ON CONFLICT (source_id, external_id) DO NOTHING"))
-        if new + len(refused) - len(changed) < delivery.count:
+        if new + len(put_away) + len(refused) - len(changed) < delivery.count:
             known_again, of_same_import, other = self._compare_with_known(batch, last_before)
             again += known_again
             repeated += of_same_import

@@ -104,8 +104,9 @@ class BillingUsageBill(models.Model):
             )
         self.flush_recordset()
         self._check_archive(count)
+        noted = self.env["billing.usage.known"].sudo()._keep_of_bill(self)
         self.env.cr.execute(SQL("DELETE FROM billing_usage WHERE bill_id = %s", self.id))
-        if self.env.cr.rowcount != count:
+        if self.env.cr.rowcount != count or noted != count:
             raise UserError(self.env._("Records of %s changed while they were put away.", self.display_name))
         usage.invalidate_model()
         return True

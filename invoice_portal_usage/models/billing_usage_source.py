@@ -89,6 +89,9 @@ class BillingUsageSource(models.Model):
         "Zero: it delivers when it likes.",
     )
     last_received = fields.Datetime(compute="_compute_last_received", help="When usage was handed in last.")
+    put_away_on = fields.Datetime(
+        readonly=True, copy=False, help="When records of it were put away last: it is asked whether they come again."
+    )
     silent = fields.Boolean(
         compute="_compute_silent", search="_search_silent", help="Nothing came for longer than it should."
     )
@@ -159,7 +162,9 @@ class BillingUsageSource(models.Model):
     @api.ondelete(at_uninstall=False)
     def _unlink_unless_used(self):
         for source in self:
-            if self.env["billing.usage"].sudo().search_count([("source_id", "=", source.id)], limit=1):
+            if source.put_away_on or self.env["billing.usage"].sudo().search_count(
+                [("source_id", "=", source.id)], limit=1
+            ):
                 raise UserError(
                     self.env._("“%s” has handed in usage. Archive it instead of deleting it.", source.display_name)
                 )

@@ -1,3 +1,4 @@
+import base64
 import csv
 import gzip
 import io
@@ -206,6 +207,101 @@ class TestRetention(RetentionCommon):
                 with self.subTest(by=user.login), self.assertRaises(UserError):
                     call()
         self.assertTrue(self._archived())
+
+    def _handed_in(self, **values):
+        """A call and one without a number, of one import; billed, on an invoice, and put away."""
+        self.client.sudo().ref = "ACME"
+        result = self._hand_in(*self._two(**values))
+        records = self._usage("call-0", "call-1")
+        self._invoice(self._bill(records))
+        self._run()
+        self.assertFalse(records.exists())
+        return self.env["billing.usage.import"].browse(result["import_id"])
+
+    def _two(self, **values):
+        attributes = {"person": "7", "share": 1.50}
+        by_name = {"account": None, "client": "ACME", "moment": "2026-03-11T12:00:00Z", "attributes": attributes}
+        return [{"quantity": "61.50", **values}, {**by_name, **values}]
+
+    def _answer(self, result):
+        count = self.env["billing.usage"].search_count([("external_id", "like", "call-")])
+        return result["accepted"], result["duplicates"], sorted(result["changed"]), len(result["rejected"]), count
+
+    def test_what_was_put_away_is_known_when_it_comes_again(self):
+        self._handed_in()
+        self.assertEqual(self._answer(self._hand_in(*self._two())), (2, 2, [], 0, 0))
+        # Beside what is new, also the very first time that it is tried.
+        self.assertEqual(self._answer(self._hand_in(*self._two(), {})), (3, 2, [], 0, 1))
+        self.assertEqual(self._answer(self._hand_in(*self._two(), {})), (3, 3, [], 0, 1))
+
+    def test_what_was_put_away_does_not_change(self):
+        self._handed_in()
+        for other in (
+            {"quantity": 62},
+            {"moment": "2026-07-10T12:00:00Z"},
+            {"destination": "+4989123457"},
+            {"attributes": {"person": "8"}},
+            {"account": None, "client": str(self.other_client.id)},
+        ):
+            with self.subTest(other):
+                result = self._hand_in(*self._two(**other))
+                self.assertEqual(self._answer(result), (0, 0, ["call-0", "call-1"], 2, 0))
+                self.assertIn("other contents", result["rejected"][0]["reason"])
+        both = self._hand_in({"quantity": 1}, {"id": "call-0", "quantity": 2}, {})
+        self.assertEqual(self._answer(both), (1, 0, ["call-0", "call-0"], 2, 1))
+
+    def test_another_sources_ids_are_its_own(self):
+        self._handed_in()
+        other = self.source.copy({"code": "other", "rate_plan_id": self.plan.id})
+        self.assertFalse(other.put_away_on)
+        by_name = [{**one, "account": None, "client": "ACME"} for one in self._two()]
+        self.assertEqual(self._answer(self._hand_in(*by_name, source=other)), (2, 0, [], 0, 2))
+
+    def test_a_file_with_what_was_put_away(self):
+        self._handed_in()
+        uploads = self.env["billing.usage.upload"]
+        for seconds, counted in (("61.5", (1, 1, 0)), ("7", (0, 0, 1))):
+            rows = (
+                f"id,account,moment,destination,seconds\ncall-0,+49301000,2026-03-10T12:00:00Z,+4989123456,{seconds}\n"
+            )
+            wizard = uploads.create(
+                {"source_id": self.source.id, "filename": "calls.csv", "data": base64.b64encode(rows.encode())}
+            )
+            batch = self.env["billing.usage.import"].browse(wizard.action_upload()["res_id"])
+            batch.action_start()
+            with self.enter_registry_test_mode():
+                self.env.ref("invoice_portal_usage.ir_cron_usage_import").sudo().method_direct_trigger()
+            self.env.invalidate_all()
+            self.assertEqual(batch.state, "done", batch.reason)
+            self.assertEqual((batch.accepted_count, batch.duplicate_count, batch.rejected_count), counted)
+
+    def test_an_import_of_what_was_put_away_is_not_taken_back(self):
+        batch = self._handed_in()
+        with self.assertRaisesRegex(UserError, "2 records of “API” were billed and put away"):
+            batch.action_take_back()
+        with self.assertRaisesRegex(UserError, "put away"):
+            batch._take_back()
+        batch.sudo().write({"state": "failed", "kind": "file"})
+        with self.assertRaisesRegex(UserError, "put away"):
+            batch.action_again()
+        self.assertEqual(batch.row_count, 2)
+
+    def test_a_source_of_what_was_put_away_stays(self):
+        self._handed_in()
+        self.env.cr.execute("DELETE FROM billing_usage WHERE source_id = %s", [self.source.id])
+        with self.assertRaisesRegex(UserError, "Archive it"):
+            self.source.unlink()
+
+    def test_what_was_put_away_before_is_known_by_its_file(self):
+        self._handed_in()
+        self.env.cr.execute("DELETE FROM billing_usage_known")
+        self.env.cr.execute("UPDATE billing_usage_source SET put_away_on = NULL")
+        self.env.invalidate_all()
+        bills = self.env["billing.usage.bill"].sudo().search([("archive_id", "!=", False)])
+        counts = [self.env["billing.usage.known"].sudo()._keep_of_archive(bill) for bill in bills]
+        self.assertEqual(counts, bills.mapped("record_count"))
+        self.assertEqual(self._answer(self._hand_in(*self._two())), (2, 2, [], 0, 0))
+        self.assertEqual(self._answer(self._hand_in(*self._two(quantity=7))), (0, 0, ["call-0", "call-1"], 2, 0))
 
     def test_months_are_a_number_that_makes_sense(self):
         for months in (-1, 100_000):
