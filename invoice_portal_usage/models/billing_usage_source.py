@@ -88,7 +88,9 @@ class BillingUsageSource(models.Model):
         help="When nothing came for longer than this, its clients' invoices are not finalized until somebody looks. "
         "Zero: it delivers when it likes.",
     )
-    last_received = fields.Datetime(compute="_compute_last_received", help="When usage was handed in last.")
+    last_received = fields.Datetime(
+        compute="_compute_last_received", help="When usage was handed in last that was accepted."
+    )
     put_away_on = fields.Datetime(
         readonly=True, copy=False, help="When records of it were put away last: it is asked whether they come again."
     )
@@ -110,10 +112,16 @@ class BillingUsageSource(models.Model):
             source.account_count = counts.get(source._origin, 0)
 
     def _compute_last_received(self):
-        """From what was handed in, so that feeds that deliver at the same time do not wait for each other."""
+        """From what was handed in, so that feeds that deliver at the same time do not wait for each other.
+
+        Only what was accepted is a sign of life: who sends nothing, or nothing that can be read, still has to be looked
+        after.
+        """
         latest = dict(
             self.env["billing.usage.import"]._read_group(
-                [("source_id", "in", self.ids), ("state", "=", "done")], ["source_id"], ["write_date:max"]
+                [("source_id", "in", self.ids), ("state", "=", "done"), ("accepted_count", ">", 0)],
+                ["source_id"],
+                ["write_date:max"],
             )
         )
         for source in self:

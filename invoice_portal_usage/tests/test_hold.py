@@ -169,7 +169,7 @@ class TestHold(HoldCommon):
         batch = (
             self.env["billing.usage.import"]
             .sudo()
-            .create({"name": "API", "source_id": self.source.id, "state": "done"})
+            .create({"name": "API", "source_id": self.source.id, "state": "done", "row_count": 1, "accepted_count": 1})
         )
         batch.flush_recordset()
         self.env.cr.execute(
@@ -180,6 +180,26 @@ class TestHold(HoldCommon):
         self.assertRegex(draft.billing_usage_hold, "“Switch” has been silent since 3/1/26, 10:00")
         with self.assertRaisesRegex(UserError, "has been silent since"):
             draft._billing_finalize()
+
+    def test_only_what_was_accepted_ends_a_silence(self):
+        self._silent()
+        draft = self._generate()
+        ingest = self.env["billing.usage"].ingest
+        call = {"account": "+49301000", "moment": "2026-04-01T12:00:00Z", "destination": "+4989123456", "quantity": 60}
+        for records in ([], [{}], [{**call, "id": "x", "quantity": -1}]):
+            ingest(self.source.code, records)
+            self.env.invalidate_all()
+            self.assertIn("never delivered", draft.billing_usage_hold)
+        ingest(self.source.code, [{**call, "id": "x"}, {}])
+        self.env.invalidate_all()
+        self.assertFalse(draft.billing_usage_hold)
+        # What is known already says that the feed is alive, too.
+        self.env.cr.execute("DELETE FROM billing_usage_import WHERE source_id = %s", [self.source.id])
+        self.env.invalidate_all()
+        self.assertTrue(draft.billing_usage_hold)
+        self.assertEqual(ingest(self.source.code, [{**call, "id": "x"}])["duplicates"], 1)
+        self.env.invalidate_all()
+        self.assertFalse(draft.billing_usage_hold)
 
     def test_a_feed_that_delivers_holds_nothing(self):
         self._silent()
