@@ -71,6 +71,7 @@ class BillingPortalUsage(BillingPortalInvoices):
         unknown = self._billing_usage_is_unknown(asked, chosen)
         if unknown:
             domain = Domain.FALSE
+        put_away = 0 if unknown else Usage._own_put_away_sudo(**self._billing_usage_put_away(chosen, about))[1]
         count = Usage._own_usage_count_sudo(domain)
         pages = pager(
             url=RECORDS,
@@ -88,6 +89,7 @@ class BillingPortalUsage(BillingPortalInvoices):
                 **self._billing_page_values("usage", request.env._("Records of Usage"), billing_below=True),
                 "rows": records._own_explained_sudo(),
                 "count": count,
+                "put_away": put_away,
                 "chosen": chosen,
                 "about": about,
                 "unknown": unknown,
@@ -117,10 +119,7 @@ class BillingPortalUsage(BillingPortalInvoices):
         if last:
             domain &= Domain("day", "<=", last)
         if search:
-            digits = "".join(letter for letter in search if letter.isdigit())
-            # Numbers are kept in digits, and typed with blanks, signs and zeros before them.
-            telephone = digits.lstrip("0") if digits and not any(letter.isalpha() for letter in search) else ""
-            domain &= Domain("destination", "ilike", telephone or search) | Domain(
+            domain &= Domain("destination", "ilike", self._billing_usage_dialled(search)) | Domain(
                 "destination_id.name", "ilike", search
             )
         if number:
@@ -139,6 +138,22 @@ class BillingPortalUsage(BillingPortalInvoices):
             "group": about and about["group"],
         }
         return chosen, about, domain
+
+    def _billing_usage_dialled(self, search):
+        """Numbers are kept in digits, and typed with blanks, signs and zeros before them."""
+        digits = "".join(letter for letter in search if letter.isdigit())
+        return (digits.lstrip("0") if not any(letter.isalpha() for letter in search) else "") or search
+
+    def _billing_usage_put_away(self, chosen, about):
+        """What was chosen, as records are asked for that were put away."""
+        search = chosen["search"]
+        return {
+            "first": chosen["date_from"],
+            "last": chosen["date_to"],
+            "search": [("destination", self._billing_usage_dialled(search)), ("group", search)] if search else [],
+            "number": chosen["number"],
+            "behind": about and about["behind"],
+        }
 
     def _billing_usage_is_unknown(self, asked, chosen):
         """Whether it names a line, a part of it, or a number that is not the client's or not there (any more). What was
@@ -162,22 +177,28 @@ class BillingPortalUsage(BillingPortalInvoices):
         if (span and span not in SPANS) or self._billing_usage_is_unknown(asked, chosen):
             raise request.not_found()
         name = ["usage"]
+        put_away = self._billing_usage_put_away(chosen, about)
         if span:
             day = self._billing_usage_day(day) or self._billing_client()._billing_today(request.env.company)
             first, last = start_of(day, span), end_of(day, span)
             domain &= Domain("day", ">=", first) & Domain("day", "<=", last)
+            put_away["first"] = max(str(first), put_away["first"] or "")
+            put_away["last"] = min(str(last), put_away["last"] or str(last))
             name.append({"day": f"{day}", "week": f"{first}-{last}", "month": f"{day:%Y-%m}"}[span])
         elif about:
             name.append(about["name"])
         else:
             name += [chosen["date_from"] or "", chosen["date_to"] or ""]
-        return self._billing_usage_file("-".join(filter(None, name)) + ".csv", domain, about)
+        return self._billing_usage_file("-".join(filter(None, name)) + ".csv", domain, put_away)
 
-    def _billing_usage_file(self, name, domain, about=None):
+    def _billing_usage_file(self, name, domain, put_away):
         """Streamed: the file of a million records never stands in memory."""
         Usage = request.env["billing.usage"]
+        archives, _count = Usage._own_put_away_sudo(**put_away)
+        parts = [("archive", bill, fits) for bill, fits in archives]
         # Asked as the user, whose rules hold for each record.
-        file = Usage._csv_file([("id", "in", Usage._own_usage_query_sudo(domain))])
+        parts.append(("rows", [("id", "in", Usage._own_usage_query_sudo(domain))], None))
+        file = Usage._csv_open(parts)
         size = file.seek(0, 2)
         file.seek(0)
 

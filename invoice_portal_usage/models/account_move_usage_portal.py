@@ -195,12 +195,14 @@ class AccountMoveLine(models.Model):
         if not bill or line.move_id.state != "posted":
             return None
         label, domain, asked = line.name or "", Domain(charge._usage_domain()), None
+        behind = charge._usage_behind()
         if group:
             by = "destination" if group.startswith("d") else "day"
             asked = next((each for each in bill._regroup(by) if each["group"] == group), None)
             if not asked:
                 return None
             value = int(group[1:]) if group[1:].isdecimal() and by == "destination" else group
+            behind = {"bills": bill.ids, by: value}
             label = asked["label"]
             domain = Domain("bill_id", "=", bill.id) & Domain(
                 "destination_id" if by == "destination" else "day", "=", value
@@ -212,6 +214,6 @@ class AccountMoveLine(models.Model):
             "name": f"{line.move_id.name}-{line.id}" + (f"-{group}" if asked else ""),
             "number": line.move_id.name,
             "label": label,
-            "archived": bool(bill.archive_id),
             "domain": domain,
+            "behind": behind,
         }

@@ -69,6 +69,13 @@ class BillingUsageAccount(models.Model):
         "A number cannot be given back before it is handed out.",
     )
 
+    def _is_in_force(self, day):
+        """Whether it is the client's on this day, written as 2026-03-31."""
+        self.ensure_one()
+        return (not self.date_from or str(self.date_from) <= day) and (
+            not self.date_until or day <= str(self.date_until)
+        )
+
     @api.depends("key", "source_id")
     def _compute_number(self):
         readers = {source: source._reader() for source in self.source_id}

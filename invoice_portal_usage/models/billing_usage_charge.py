@@ -23,6 +23,21 @@ class BillingCharge(models.Model):
         self.ensure_one()
         return self.env["billing.usage"].search(self._usage_domain(), order="moment, id", limit=limit)
 
+    def _usage_behind(self):
+        """What `_usage_domain` asks for, of records that were put away: which bills, and which `destination` or `day`
+        of them."""
+        self.ensure_one()
+        bill, group = self.usage_bill_id, self.usage_group or ""
+        if group == "minimum":
+            return {"bills": []}
+        if group.startswith("volume-d"):
+            return {"bills": bill._earlier_parts().ids, "destination": int(group[8:])}
+        if group == "all":
+            return {"bills": bill.ids}
+        if group.startswith("d"):
+            return {"bills": bill.ids, "destination": int(group[1:]) if group[1:].isdigit() else False}
+        return {"bills": bill.ids, "day": group}
+
     def action_usage(self):
         """Open the records behind these charges, or what says where they are."""
         self.env["account.move"]._billing_check_staff()

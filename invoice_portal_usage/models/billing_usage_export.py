@@ -50,8 +50,9 @@ ARCHIVE_COLUMNS = (
     "record_id",
     "attributes",
 )
-# Where an archive says on which day of the client a record was.
-DAY = len(CLIENT_COLUMNS) + ARCHIVE_COLUMNS.index("day")
+# Where an archive says what.
+PLACES = {name: place for place, name in enumerate(CLIENT_COLUMNS + ARCHIVE_COLUMNS)}
+DAY = PLACES["day"]
 
 
 class BillingUsage(models.Model):
@@ -72,7 +73,8 @@ class BillingUsage(models.Model):
     def _csv_open(self, parts, client=None, with_item=False, extra=False):
         """A file of several parts, one after the other.
 
-        :param parts: `("rows", domain, item)`, `("row", {column: value}, item)` or `("archive", bill, (first, last))`
+        :param parts: `("rows", domain, item)`, `("row", {column: value}, item)`, or `("archive", bill, fits)` where
+            `fits` says of a row of cells, as in `PLACES`, whether it belongs there
         :param with_item: the first column names the item of the invoice that the rows belong to
         """
         if not client and self.env.user.share:
@@ -93,7 +95,7 @@ class BillingUsage(models.Model):
                     cells = [more or ""] * with_item + [what.get(name, "") for name in names]
                     speaking._csv_write(file, cells)
                 else:
-                    what._csv_copy_archive(file, *more)
+                    what._csv_copy_archive(file, more)
         file.seek(0)
         return file
 
@@ -313,7 +315,7 @@ class BillingUsage(models.Model):
         put_away = self._bills_of_days_sudo(client, company, first, last).filtered("archive_id")
         # Whoever may read no records of this client gets none out of an archive either.
         put_away = put_away.sudo(self.env.su)._with_records_to_read()
-        parts = [("archive", bill.sudo(), (first, last)) for bill in put_away]
+        parts = [("archive", bill.sudo(), lambda row: str(first) <= row[DAY] <= str(last)) for bill in put_away]
         return self._csv_open([*parts, ("rows", domain, None)], client=client)
 
 
@@ -324,8 +326,8 @@ class BillingUsageBill(models.Model):
         """Those whose records the user might read, if there were any left: staff of the company."""
         return self._filtered_access("read")
 
-    def _csv_copy_archive(self, file, first, last):
-        """Write the rows of these days out of the archive, as they were put away."""
+    def _csv_copy_archive(self, file, fits):
+        """Write the rows that fit out of the archive, as they were put away."""
         for bill in self:
             with bill._open_archive() as archive:
                 rows = csv.reader(io.TextIOWrapper(archive, encoding="utf-8-sig", newline=""))
@@ -334,7 +336,7 @@ class BillingUsageBill(models.Model):
                 writer_file = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
                 writer = csv.writer(writer_file, lineterminator="\n")
                 for row in rows:
-                    if str(first) <= row[DAY] <= str(last):
+                    if fits(row):
                         writer.writerow(row[: len(CLIENT_COLUMNS)])
                 writer_file.detach()
 

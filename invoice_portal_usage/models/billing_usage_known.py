@@ -5,9 +5,8 @@ from itertools import islice
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from odoo.addons.invoice_portal.tools.spreadsheet import FORMULA
-
 from ..tools.digest import Digest
+from ..tools.inert_sql import as_it_was
 from ..tools.loose import LooseMany2one
 from .billing_usage_export import ARCHIVE_COLUMNS, CLIENT_COLUMNS
 
@@ -134,18 +133,18 @@ class BillingUsageKnown(models.Model):
             while some := list(islice(facts, AT_ONCE)):
                 values = [
                     (
-                        sources[self._as_it_was(one["source"])],
-                        self._as_it_was(one["id"]),
-                        self._as_it_was(one["account"]) or None,
+                        sources[as_it_was(one["source"])],
+                        as_it_was(one["id"]),
+                        as_it_was(one["account"]) or None,
                         bill.partner_id.id,
                         int(one["subscription"]) if one["subscription"] else None,
                         one["utc"].rstrip("Z"),
-                        self._as_it_was(one["destination"]),
+                        as_it_was(one["destination"]),
                         one["quantity"],
-                        self._as_it_was(one["attributes"]) or None,
+                        as_it_was(one["attributes"]) or None,
                     )
                     for one in some
-                    if self._as_it_was(one["source"]) in sources
+                    if as_it_was(one["source"]) in sources
                 ]
                 if not values:
                     continue
@@ -167,8 +166,3 @@ class BillingUsageKnown(models.Model):
                 )
         self.env["billing.usage.source"].invalidate_model(["put_away_on"])
         return count
-
-    @staticmethod
-    def _as_it_was(cell):
-        """Without the mark of what a spreadsheet would calculate."""
-        return cell[1:] if cell.startswith("'") and FORMULA.match(cell[1:]) else cell

@@ -4,8 +4,10 @@ from odoo.tools import SQL, format_date, format_time
 
 from odoo.addons.invoice_portal.tools.local_time import local_moment
 
+from ..tools.inert_sql import as_it_was
 from ..tools.loose import LooseMany2one
 from ..tools.usage_words import exact_money, quantity_text, unit_text
+from .billing_usage_export import PLACES
 
 TOP = 3
 # Of a bill of more records, its lines name none: to find the dearest ones takes a look at all.
@@ -121,6 +123,66 @@ class BillingUsage(models.Model):
     def _own_usage_query_sudo(self, domain):
         """The ids that `_own_usage_sudo` would find, as a query for a domain of the user's; elevated as that."""
         return self.sudo()._search(self._get_own_usage_domain() & Domain(domain), order="id")
+
+    def _own_put_away_sudo(self, first=None, last=None, search=(), number=0, behind=None):
+        """Of the user's own client, what was put away and fits: `[(bill, fits)]` for `_csv_open`, and how many records
+        there are before `search` and `number` are looked for.
+
+        Elevated for bills, their totals and files, which clients may not read; that they are the client's own is part
+        of what is asked, as for `_own_usage_sudo`. The rows are handed out as those of records are.
+
+        :param search: `[(column, text)]`, of which one is in what fits
+        :param number: the id of a number or account
+        :param behind: what a line of an invoice is for, as `billing.charge._usage_behind` says
+        """
+        client = self.env.user.partner_id.commercial_partner_id
+        domain = (
+            Domain("partner_id", "=", client.id)
+            & Domain("company_id", "in", self.env.companies.ids)
+            & Domain("archive_id", "!=", False)
+        )
+        if first:
+            domain &= Domain("day_until", ">=", first)
+        if last:
+            domain &= Domain("day_from", "<=", last)
+        behind = behind or {}
+        if "bills" in behind:
+            domain &= Domain("id", "in", behind["bills"])
+        bills = self.env["billing.usage.bill"].sudo().search(domain, order="period_start, part, id")
+        if not bills:
+            return [], 0
+        account = self.env["billing.usage.account"].sudo().browse(number)
+        in_total = Domain("bill_id", "in", bills.ids)
+        rates = None
+        if first:
+            in_total &= Domain("day", ">=", first)
+        if last:
+            in_total &= Domain("day", "<=", last)
+        if "day" in behind:
+            in_total &= Domain("day", "=", behind["day"])
+        if "destination" in behind:
+            in_total &= Domain("destination_id", "=", behind["destination"])
+            # A rate by which usage was billed keeps its group, whatever that is called by now.
+            of_group = [("plan_id", "in", bills.rate_plan_id.ids), ("destination_id", "=", behind["destination"])]
+            every = self.env["billing.rate"].sudo().with_context(active_test=False).search(of_group)
+            rates = {str(rate_id) for rate_id in every.ids}
+        count = sum(self.env["billing.usage.total"].sudo().search(in_total).mapped("record_count"))
+
+        def fits(row):
+            def cell(name):
+                return as_it_was(row[PLACES[name]])
+
+            day = row[PLACES["day"]]
+            return (
+                (not first or str(first) <= day)
+                and (not last or day <= str(last))
+                and behind.get("day", day) == day
+                and (rates is None or row[PLACES["rate_id"]] in rates)
+                and (not search or any(text.lower() in cell(name).lower() for name, text in search))
+                and (not account or (account.number == cell("account") and account._is_in_force(day)))
+            )
+
+        return [(bill, fits) for bill in bills], count
 
     def _get_own_usage_domain(self):
         client = self.env.user.partner_id.commercial_partner_id

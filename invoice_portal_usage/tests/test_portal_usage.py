@@ -204,6 +204,52 @@ class TestUsagePage(UsagePortalCommon):
         self.assertEqual(self._get(f"{URL}/csv?span=year&day={middle}").status_code, 404)
         self.assertEqual(len(self._rows(f"{URL}/csv")), 5, "All, where no span is asked for")
 
+    def test_what_was_put_away_is_in_the_files(self):
+        calls = self._calls_of_last_month()
+        self.env.cr.execute("UPDATE billing_usage SET account = '49301000' WHERE id IN %s", [tuple(calls.ids)])
+        self.env.invalidate_all()
+        invoice, bill = self._invoiced(calls)
+        strangers = self._calls_of_last_month(self.other_client)
+        _invoice, other_bill = self._invoiced(strangers, client=self.other_client)
+        self._used(self.mobile, 33, 0.1, self.last_month, destination="49151666666")
+        line = invoice.invoice_line_ids.filtered(lambda line: line.name.startswith("Germany mobile"))
+        first, second = self.last_month, self.last_month + timedelta(days=1)
+        queries = {
+            f"span=day&day={first}": 4,
+            f"span=month&day={second}": 6,
+            f"span=day&day={first}&date_from={second}": 0,
+            f"date_from={second}&date_to={second}": 2,
+            f"date_to={first}": 4,
+            f"date_from={self.today}": int(self.today == first),
+            f"line={line.id}": 3,
+            f"line={line.id}&date_to={first}": 2,
+            f"line={line.id}&group=d{self.landline.id}": 2,
+            f"line={line.id}&group={second}": 2,
+            "search=0049+151": 4,
+            "search=mobile": 4,
+            f"number={self.account.id}": 6,
+            "": 6,
+        }
+        self._as(self.user)
+        for query, count in queries.items():
+            self.assertEqual(len(self._rows(f"{URL}/csv?{query}")), count, query)
+        before = {query: self._rows(f"{URL}/csv?{query}") for query in queries}
+        for each in (bill, other_bill):
+            self.assertTrue(each.sudo()._put_away(self.today + timedelta(days=400)))
+        self.env.invalidate_all()
+        for query, rows in before.items():
+            with self.subTest(query):
+                self.assertEqual(sorted(self._rows(f"{URL}/csv?{query}")), sorted(rows))
+        page = self._page(f"{URL}/records?date_from={second}")
+        self.assertIn("2 records were put away, and are no longer listed. The file has them", page)
+        self.assertIn(f"/csv?date_from={second}", self._get(f"{URL}/records?date_from={second}").text)
+        self.assertIn("3 records were put away", self._page(f"{URL}/records?line={line.id}"))
+        self.assertIn("Those that fit are in the file", self._page(f"{URL}/records?search=mobile"))
+        self.assertNotIn("put away", self._page(f"{URL}/records?line=999999999&date_from={second}"))
+        self.assertIn(f"/csv?line={line.id}", self._get(f"/my/invoices/{invoice.id}").text)
+        self._as(self.stranger)
+        self.assertEqual(self._rows(f"{URL}/csv?date_from={self.today + timedelta(days=1)}"), [])
+
     # -- earlier periods, and the invoice -----------------------------------------------------------------------------
 
     def test_an_earlier_period_leads_to_its_invoice(self):

@@ -2,6 +2,8 @@
 
 from odoo.tools import SQL
 
+from odoo.addons.invoice_portal.tools.spreadsheet import FORMULA as FORMULA_IN_PYTHON
+
 # What Python takes for white space. PostgreSQL's own class depends on the locale of the database.
 SPACES = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 UNSEEN = rf"[{SPACES}\u0001-\u001f\u200b-\u200f\ufeff]*"
@@ -23,3 +25,8 @@ def inert(text):
         formula=FORMULA,
         spaces=f"[{SPACES}]+",
     )
+
+
+def as_it_was(cell):
+    """A cell of a file of ours without that mark."""
+    return cell[1:] if cell.startswith("'") and FORMULA_IN_PYTHON.match(cell[1:]) else cell
