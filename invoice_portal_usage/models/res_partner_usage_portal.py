@@ -4,6 +4,9 @@ from odoo import models
 from odoo.fields import Domain
 from odoo.tools import format_date
 
+from odoo.addons.invoice_portal.tools.periods import exact
+
+from ..tools.shares import shares
 from ..tools.usage_words import quantity_text
 
 # Of a longer period, the days without usage are left out.
@@ -68,6 +71,7 @@ class ResPartner(models.Model):
                         "last": part["period_end"],
                         "today": client._billing_today(company),
                         "amount": part["amount"],
+                        "usage": part["amount"],
                         "minimum": part["minimum"],
                         "allowances": part["allowances"],
                     },
@@ -78,7 +82,10 @@ class ResPartner(models.Model):
         return parts
 
     def _usage_part(self, part, totals):
-        """`part` with what its page shows: `days` and `destinations`, each with bars, and `allowances`."""
+        """`part` with what its page shows: `days` and `destinations`, each with bars, and `allowances`.
+
+        Both add up to its `usage`, by the shares that lines of an invoice are made of.
+        """
         unit, currency = part["unit"], part["currency"]
         part["currency"] = self.env["res.currency"].browse(currency.id)
         part["period"] = self.env._(
@@ -98,7 +105,10 @@ class ResPartner(models.Model):
                 row["count"] += total["record_count"]
                 row["quantity"] += total["quantity"]
                 row["included"] += total["allowance_quantity"]
-                row["amount"] += total["amount"]
+                row["amount"] += exact(total["amount"])
+        # In the order of a bill's groups, by which equal ones get their share.
+        self._usage_share([days[day] for day in sorted(days)], part)
+        self._usage_share(sorted(groups.values(), key=lambda row: (row["name"] or "", row["key"] or 0)), part)
         part["count"] = sum(row["count"] for row in groups.values())
         part["quantity"] = quantity_text(self.env, sum(row["quantity"] for row in groups.values()), unit)
         part["destinations"] = self._usage_bars(
@@ -109,6 +119,13 @@ class ResPartner(models.Model):
             row["name"] = format_date(self.env, row["key"], date_format="d MMM")
         part["allowances"] = [self._usage_allowance(allowance, unit) for allowance in part["allowances"]]
         return part
+
+    def _usage_share(self, rows, part):
+        """Make of the exact amounts of rows what can be paid, so that they add up."""
+        step = self.env["billing.usage.bill"]._step_of(part["currency"])
+        amounts = shares([row["amount"] for row in rows], step, exact(part["usage"]))
+        for row, amount in zip(rows, amounts, strict=True):
+            row["amount"] = float(amount)
 
     def _usage_days(self, days, part):
         """Every day of the period up to today, with nothing where nothing was used; only those with, of a long one."""
@@ -230,6 +247,7 @@ class ResPartner(models.Model):
                 "last": bill.period_end,
                 "today": bill.period_end,
                 "amount": sum(bill.charge_ids.invoice_line_id.mapped("price_subtotal")),
+                "usage": bill.amount,
                 "minimum": bill.minimum_amount,
                 "allowances": [],
             },

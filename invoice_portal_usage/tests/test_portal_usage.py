@@ -38,6 +38,33 @@ class TestUsagePage(UsagePortalCommon):
         for table in (days, destinations):
             self.assertIn("3.78", self._cells(table, "./tfoot/tr")[0][-1])
 
+    def _assert_adds_up(self, path, total):
+        """`{name: amount}` of days and of destinations, as they are shown; they come to what is said below them."""
+        tables = []
+        for table in self._tree(path).xpath("//table[contains(@class, 'o_usage_chart')]"):
+            rows = {row[0]: float(AMOUNT.search(row[-1]).group()) for row in self._cells(table, "./tbody/tr")}
+            self.assertAlmostEqual(sum(rows.values()), total)
+            self.assertIn(self._money(total), self._cells(table, "./tfoot/tr")[0][-1])
+            tables.append(rows)
+        return tables
+
+    def test_days_and_destinations_add_up_to_the_cent(self):
+        for number in range(4):
+            group = self.landline if number % 2 else self.mobile
+            self._used(group, 60, 0.016, self.last_month + timedelta(days=number))
+        self._as(self.user)
+        days, destinations = self._assert_adds_up(URL, 0.06)
+        self.assertEqual(sorted(days.values())[-4:], [0.01, 0.01, 0.02, 0.02])
+        self.assertEqual(destinations, {"Germany": 0.03, "Germany mobile": 0.03})
+
+    def test_an_earlier_period_has_the_figures_of_its_invoice(self):
+        invoice, bill = self._invoiced(self._calls_of_last_month())
+        self._as(self.user)
+        days, destinations = self._assert_adds_up(f"{URL}?period={bill.id}", 1.0)
+        for by, rows in (("day", days), ("destination", destinations)):
+            shown = [amount for _name, amount in self._items(f"/my/invoices/{invoice.id}?usage={by}")]
+            self.assertEqual(sorted(filter(None, rows.values())), sorted(shown))
+
     def test_what_is_included_is_said_in_numbers(self):
         package = self._new_package(
             "Talk",
