@@ -17,19 +17,34 @@ RELEASE_FIELDS = {
 
 
 class Gaps(NamedTuple):
-    """What may be missing on an invoice: records that are not rated, by reason, and feeds that are silent."""
+    """What may be missing on an invoice: records that are not rated, `{reason: Unrated}`, and feeds that are silent."""
 
     unrated: dict
     silent: frozenset
 
     def beyond(self, released):
-        """Without what somebody saw and let pass."""
+        """Without what somebody saw and let pass.
+
+        Of records: no more than there were then, and none that came since, whatever became of those that were seen.
+        """
         released = released or {}
-        seen = released.get("unrated", {})
+        counts, last = released.get("unrated", {}), released.get("last", {})
         return Gaps(
-            {reason: count for reason, count in self.unrated.items() if count > seen.get(reason, 0)},
+            {
+                reason: unrated
+                for reason, unrated in self.unrated.items()
+                if unrated.count > counts.get(reason, 0) or unrated.last > last.get(reason, unrated.last)
+            },
             self.silent - set(released.get("silent", ())),
         )
+
+    def seen(self):
+        """What of it is remembered for `beyond`."""
+        return {
+            "unrated": {reason: unrated.count for reason, unrated in self.unrated.items()},
+            "last": {reason: unrated.last for reason, unrated in self.unrated.items()},
+            "silent": sorted(self.silent),
+        }
 
 
 NO_GAPS = Gaps({}, frozenset())
@@ -119,13 +134,13 @@ class AccountMove(models.Model):
         reasons = dict(self.env["billing.usage"]._fields["unrated_reason"]._description_selection(self.env))
         words = [
             self.env._("1 record of usage is not rated: %s", reasons.get(reason, reason).lower())
-            if count == 1
+            if unrated.count == 1
             else self.env._(
                 "%(count)s records of usage are not rated: %(reason)s",
-                count=formatLang(self.env, count, digits=0),
+                count=formatLang(self.env, unrated.count, digits=0),
                 reason=reasons.get(reason, reason).lower(),
             )
-            for reason, count in sorted(gaps.unrated.items())
+            for reason, unrated in sorted(gaps.unrated.items())
         ]
         # Elevated for the name and the time alone: the reason is told to whoever may read the invoice.
         for source in self.env["billing.usage.source"].sudo().browse(sorted(gaps.silent)):
@@ -177,7 +192,7 @@ class AccountMove(models.Model):
         for move, reason in holds.items():
             granted(move).write(
                 {
-                    "billing_usage_released": {"unrated": gaps[move].unrated, "silent": sorted(gaps[move].silent)},
+                    "billing_usage_released": gaps[move].seen(),
                     "billing_usage_released_on": fields.Datetime.now(),
                     "billing_usage_released_by": self.env.uid,
                     "billing_usage_released_note": note,

@@ -5,19 +5,28 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 
+class Unrated(NamedTuple):
+    """How many records are not rated, and the number of the last one that came."""
+
+    count: int
+    last: int
+
+
 class ClientGaps(NamedTuple):
-    """Of some clients: how much is not rated, `{client: [(day, reason, count)]}`, and which feeds of theirs are
+    """Of some clients: how much is not rated, `{client: [(day, reason, count, last)]}`, and which feeds of theirs are
     silent, `{client: source ids}`."""
 
     unrated: dict
     silent: dict
 
     def unrated_before(self, client, until):
-        counts = defaultdict(int)
-        for day, reason, count in self.unrated.get(client, ()):
+        """`{reason: Unrated}`"""
+        found = {}
+        for day, reason, count, last in self.unrated.get(client, ()):
             if not day or day < until:
-                counts[reason] += count
-        return dict(counts)
+                before = found.get(reason, Unrated(0, 0))
+                found[reason] = Unrated(before.count + count, max(before.last, last))
+        return found
 
 
 class BillingUsageSource(models.Model):
@@ -34,7 +43,7 @@ class BillingUsageSource(models.Model):
         for client, *row in self.env.execute_query(
             SQL(
                 """
-                SELECT partner_id, day, unrated_reason, COUNT(*)
+                SELECT partner_id, day, unrated_reason, COUNT(*), MAX(id)
                   FROM billing_usage
                  WHERE bill_id IS NULL AND unrated_reason IS NOT NULL AND partner_id IN %s AND company_id = %s
               GROUP BY 1, 2, 3

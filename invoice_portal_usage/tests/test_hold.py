@@ -127,6 +127,21 @@ class TestHold(HoldCommon):
         with self.assertRaises(UserError):
             draft._billing_finalize()
 
+    def test_a_release_does_not_cover_what_came_since(self):
+        seen = self._unrated("2026-03-31")
+        self._unrated("2026-03-31")
+        draft = self._generate()
+        self._release(draft.action_billing_usage_release())
+        self.assertFalse(draft.billing_usage_hold)
+        self._unrated("2026-03-30")
+        # As many as were released, and not the same.
+        self.env.cr.execute("DELETE FROM billing_usage WHERE id = %s", [int(seen)])
+        draft.invalidate_recordset()
+        self.assertIn("2 records of usage", draft.billing_usage_hold)
+        self._release(draft.action_billing_usage_release(), "These, too")
+        self.assertFalse(draft.billing_usage_hold)
+        draft._billing_finalize()
+
     def test_nobody_writes_a_release_by_hand(self):
         draft = self._generate()
         for values in (
