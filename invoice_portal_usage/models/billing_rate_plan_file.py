@@ -255,6 +255,8 @@ class BillingRatePlan(models.Model):
             "destination": self.env._("The destination's name is longer than 200 characters."),
             "price_missing": self.env._("There is no price."),
             "number": self.env._("“%s” is no number from 0 to 1,000,000,000.", value),
+            "digits_price": self.env._("“%s” has more than 8 decimals: round it, or choose a larger unit.", value),
+            "digits_quantity": self.env._("“%s” has more than 6 decimals: a minimum or step is not that fine.", value),
             "day": self.env._("“%s” is no day: write 2026-03-31 or 31.03.2026.", value),
             "order": self.env._("It ends before it begins."),
             "band": self.env._("“%s” are no hours: write any, peak or off_peak.", value),

@@ -267,6 +267,13 @@ class TestPlanFile(UsageCommon):
             )
             self.assertEqual(rows[0].prefix, "33")
 
+    def test_zeros_behind_what_is_kept_are_no_digits(self):
+        self._import(HEAD + "33,F,0.123456780000,60.000000000,0.0000010,0.0500000000,,,\n")
+        rate = self.plan.rate_ids.filtered(lambda rate: rate.prefix == "33")
+        self.assertEqual(
+            (rate.price_unit, rate.minimum, rate.step, rate.connection_fee), (0.12345678, 60, 0.000001, 0.05)
+        )
+
     def test_rows_that_are_refused(self):
         rows = {
             "x,F,1,,,,,,": "prefix",
@@ -286,6 +293,12 @@ class TestPlanFile(UsageCommon):
             "33,F,٣,,,,,,": "number",
             "33,F,=1+1,,,,,,": "number",
             "33,F,1,-1,,,,,": "number",
+            "33,F,0.00000000001,,,,,,": "digits_price",
+            "33,F,1e-9,,,,,,": "digits_price",
+            "33,F,0.123456785,,,,,,": "digits_price",
+            "33,F,1,,,0.000000001,,,": "digits_price",
+            "33,F,1,0.0000001,,,,,": "digits_quantity",
+            "33,F,1,,60.0000001,,,,": "digits_quantity",
             "33,F,1,,x,,,,": "number",
             "33,F,1,,,x,,,": "number",
             "33,F,1,,,,30.02.2026,,": "day",

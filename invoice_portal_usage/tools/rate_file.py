@@ -166,9 +166,13 @@ def _row(line: int, cells: list[str], places: dict[str, int], normal: Callable[[
         text = given.get(column, "")
         if column == "price" and not text:
             return refuse("price_missing")
-        numbers[column] = number = _number(text, digits)
+        numbers[column] = number = _number(text)
         if number is None:
             return refuse("number", text)
+        # What is sent that fine must not become another price, or none.
+        if number != (kept := number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)):
+            return refuse("digits_price" if digits == PLACES["price"] else "digits_quantity", text)
+        numbers[column] = kept
     days = {}
     for column in ("from", "until"):
         text = given.get(column, "")
@@ -195,7 +199,7 @@ def _row(line: int, cells: list[str], places: dict[str, int], normal: Callable[[
 
 
 @lru_cache(maxsize=100_000)
-def _number(text: str, digits: int) -> Decimal | None:
+def _number(text: str) -> Decimal | None:
     """A number that can be billed, with a point or a comma for its decimals; None for all else.
 
     Where there are both, the last one is for the decimals. One alone is: prices of a thousand a minute are not sent.
@@ -213,7 +217,7 @@ def _number(text: str, digits: int) -> Decimal | None:
         return None
     try:
         number = Decimal(text)
-        return number.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) if 0 <= number <= LIMIT else None
+        return number if 0 <= number <= LIMIT else None
     except InvalidOperation:
         return None
 
