@@ -1,3 +1,4 @@
+import math
 from datetime import timedelta
 
 from psycopg2 import errors
@@ -79,6 +80,7 @@ class BillingUsageLimit(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         for vals in vals_list:
+            self._refuse_no_amount(vals)
             if vals.get("partner_id"):
                 # A contact is billed with the company it belongs to.
                 vals["partner_id"] = self.env["res.partner"].browse(vals["partner_id"]).commercial_partner_id.id
@@ -89,10 +91,21 @@ class BillingUsageLimit(models.Model):
     def write(self, vals):
         if vals.keys() & {"partner_id", "company_id", "currency_id"}:
             raise UserError(self.env._("Whose limit it is does not change. Delete it, and set another one."))
+        self._refuse_no_amount(vals)
         result = super().write(vals)
         if vals.keys() & {"amount", "stops"}:
             self._look_again()
         return result
+
+    @api.model
+    def _refuse_no_amount(self, vals):
+        """What no currency can round, before it tries."""
+        try:
+            is_amount = math.isfinite(float(vals.get("amount") or 0))
+        except (OverflowError, TypeError, ValueError):
+            is_amount = False
+        if not is_amount:
+            raise UserError(self.env._("A limit is an amount: a number, and more than zero."))
 
     @api.ondelete(at_uninstall=False)
     def _unlink_goes_on(self):

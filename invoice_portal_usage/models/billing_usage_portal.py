@@ -30,6 +30,7 @@ class BillingUsage(models.Model):
         and plans. That the user may read these records is asked first.
         """
         self.check_access("read")
+        names = self.sudo()._names_on_bills()
         rows = []
         for usage in self.sudo():
             plan, rate = usage.rate_plan_id, usage.rate_id
@@ -44,7 +45,7 @@ class BillingUsage(models.Model):
                     "time": format_time(self.env, moment.time(), time_format="medium"),
                     "account": usage.account or "",
                     "destination": usage.destination or "",
-                    "group": usage.destination_id.name or "",
+                    "group": names.get((usage.bill_id.id, usage.destination_id.id), usage.destination_id.name) or "",
                     "quantity": quantity_text(self.env, usage.quantity, unit),
                     "rated": bool(rate) and not usage.unrated_reason,
                     "amount": exact_money(self.env, currency, usage.amount),
@@ -53,6 +54,15 @@ class BillingUsage(models.Model):
                 }
             )
         return rows
+
+    def _names_on_bills(self):
+        """`{(bill id, destination group id): name}` of those of these that are billed, as their bills call them."""
+        totals = self.env["billing.usage.total"]._read_group(
+            [("bill_id", "in", self.bill_id.ids), ("destination_id", "in", self.destination_id.ids)],
+            ["bill_id", "destination_id"],
+            ["destination_name:max"],
+        )
+        return {(bill.id, destination.id): name for bill, destination, name in totals if name}
 
     def _own_facts(self, unit, currency, rate):
         """`[(label, text)]`: by which rate, how rounded, what was included. For its own client and staff."""

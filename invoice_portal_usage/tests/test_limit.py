@@ -1,3 +1,4 @@
+import math
 from datetime import timedelta
 
 from freezegun import freeze_time
@@ -270,6 +271,18 @@ class TestLimit(LimitCommon):
         self.assertEqual(self._get(f"{URL}/limit", data={"amount": "5"}).status_code, 400)
         self.assertIn(self._get(f"{URL}/limit?amount=5").status_code, (404, 405))
         self.assertFalse(self._own())
+
+    def test_a_limit_that_is_no_amount(self):
+        limits = self.env["billing.usage.limit"]
+        values = {"partner_id": self.client.id, "currency_id": self.company.currency_id.id}
+        limit = limits.create({**values, "amount": 10})
+        for amount in (math.nan, math.inf, -math.inf, "nan", "much", [1], 10**400):
+            with self.subTest(amount=str(amount)[:9]):
+                with self.assertRaisesRegex(UserError, "a number, and more than zero"):
+                    limit.write({"amount": amount})
+                with self.assertRaisesRegex(UserError, "a number, and more than zero"):
+                    limits.create({**values, "partner_id": self.other_client.id, "amount": amount})
+        self.assertEqual(limit.amount, 10)
 
     def test_the_client_s_own_limit_leaves_that_of_staff(self):
         limit = self._limit(10, stops=True)

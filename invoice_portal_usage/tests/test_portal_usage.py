@@ -231,6 +231,16 @@ class TestUsagePage(UsagePortalCommon):
         self.assertEqual(self._get(f"{URL}/csv?span=year&day={middle}").status_code, 404)
         self.assertEqual(len(self._rows(f"{URL}/csv")), 5, "All, where no span is asked for")
 
+    def test_what_was_billed_keeps_the_name_of_its_group(self):
+        self._invoiced(self._calls_of_last_month())
+        self._used(self.landline, 60, 0.06)
+        self.landline.name = "Fixed net"
+        self._as(self.user)
+        tree = self._tree(f"{URL}/records")
+        shown = [" ".join(row.itertext()) for row in tree.xpath("//details")]
+        self.assertEqual(sum("Fixed net" in row for row in shown), 1)
+        self.assertEqual(sum("Germany" in row for row in shown), 5)
+
     def test_what_was_put_away_is_in_the_files(self):
         calls = self._calls_of_last_month()
         self.env.cr.execute("UPDATE billing_usage SET account = '49301000' WHERE id IN %s", [tuple(calls.ids)])
