@@ -131,6 +131,7 @@ class BillingUsageImport(models.Model):
         for batch in self:
             if batch.state != "draft":
                 raise UserError(self.env._("“%s” was started already.", batch.name))
+            batch._refuse_without_file()
             if problem := batch._what_is_missing():
                 raise UserError(problem)
             mapping = batch._chosen_mapping()
@@ -153,6 +154,8 @@ class BillingUsageImport(models.Model):
         stopped = self.filtered(lambda batch: batch.state == "failed" and batch.kind == "file" and batch.mapping)
         if not stopped:
             raise UserError(self.env._("There is nothing to go on with."))
+        for batch in stopped:
+            batch._refuse_without_file()
         stopped.sudo().write({"state": "waiting", "reason": False})
         self._wake()
 
@@ -163,18 +166,23 @@ class BillingUsageImport(models.Model):
             if batch.kind != "file" or batch.state not in ("failed", "undone") or batch._has_records():
                 raise UserError(self.env._("Take “%s” back first: then it can be read in another way.", batch.name))
             batch._refuse_put_away()
-            batch.sudo().reject_ids.unlink()
-            batch.sudo().write(
-                {
-                    "state": "draft",
-                    "reason": False,
-                    "row_count": 0,
-                    "accepted_count": 0,
-                    "duplicate_count": 0,
-                    "rejected_count": 0,
-                    "position": 0,
-                }
-            )
+            batch._refuse_without_file()
+            batch.sudo()._begin_anew()
+
+    def _begin_anew(self):
+        """As if nothing of it had been read."""
+        self.reject_ids.unlink()
+        self.write(
+            {
+                "state": "draft",
+                "reason": False,
+                "row_count": 0,
+                "accepted_count": 0,
+                "duplicate_count": 0,
+                "rejected_count": 0,
+                "position": 0,
+            }
+        )
 
     def action_records(self):
         self.ensure_one()
@@ -213,6 +221,12 @@ class BillingUsageImport(models.Model):
         self.ensure_one()
         self._check_staff()
         return self.env["billing.usage.upload"]._open(mended_from=self)
+
+    def action_upload_again(self):
+        """Asks for the file that is gone."""
+        self.ensure_one()
+        self._check_staff()
+        return self.env["billing.usage.upload"]._open(instead_of=self)
 
     def action_take_back(self):
         """Asks before its records go."""

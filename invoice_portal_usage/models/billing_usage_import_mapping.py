@@ -78,6 +78,7 @@ class BillingUsageImport(models.Model):
     column_ids = fields.One2many("billing.usage.import.column", "import_id", string="Columns")
     preview = fields.Html(compute="_compute_preview", sanitize=False)
     hint = fields.Text(compute="_compute_preview", help="What to look at before it is started.")
+    is_file_gone = fields.Boolean(compute="_compute_is_file_gone", help="There is nothing left to read.")
 
     # -- upload -------------------------------------------------------------------------------------------------------
 
@@ -97,18 +98,41 @@ class BillingUsageImport(models.Model):
                 **self._layout_values(layout),
             }
         )
-        batch.attachment_id = batch.env["ir.attachment"].create(
+        batch._keep_file(name, data)
+        return batch.with_env(self.env)
+
+    def _receive_again(self, name, data):
+        """The file of this import once more, where it is gone: what is to be checked now.
+
+        Where a part of it was taken in, that stays as it is, and the file is an import of its own, which knows it.
+        """
+        self.ensure_one()
+        self._check_staff()
+        self.lock_for_update()
+        if not self.is_file_gone:
+            raise UserError(self.env._("The file of “%s” is there.", self.name))
+        if self._has_records() or self._count_put_away():
+            return self._receive(self.source_id, name, data, self.mended_from_id)
+        layout = self._look_at(data)
+        # Elevated, as nobody writes imports but these methods.
+        batch = self.sudo()
+        batch._begin_anew()
+        batch.write({"name": name, **self._layout_values(layout)})
+        batch._keep_file(name, data)
+        return self
+
+    def _keep_file(self, name, data):
+        self.attachment_id = self.env["ir.attachment"].create(
             {
                 "name": name,
                 "raw": data,
                 "res_model": self._name,
-                "res_id": batch.id,
+                "res_id": self.id,
                 # Neither shown as a page, nor searched for words, whatever its name says.
                 "mimetype": "application/csv",
             }
         )
-        batch._guess_columns()
-        return batch.with_env(self.env)
+        self._guess_columns()
 
     @api.model
     def _look_at(self, data):
@@ -151,6 +175,21 @@ class BillingUsageImport(models.Model):
             return open(attachment._full_path(attachment.store_fname), "rb")
         except OSError as error:
             raise Refused("gone") from error
+
+    @api.depends("state", "kind", "attachment_id")
+    def _compute_is_file_gone(self):
+        """Asked where the file may still be read."""
+        for batch in self:
+            batch.is_file_gone = False
+            if batch.kind == "file" and batch.state in ("draft", "failed", "undone") and batch._origin:
+                try:
+                    batch._open_file().close()
+                except Refused:
+                    batch.is_file_gone = True
+
+    def _refuse_without_file(self):
+        if self.is_file_gone:
+            raise UserError(self._in_words(Refused("gone")))
 
     def _first_rows(self, layout, count):
         """The headings, and the first rows."""
@@ -326,7 +365,7 @@ class BillingUsageImport(models.Model):
     @api.depends_context("lang", "uid")
     def _compute_preview(self):
         for batch in self:
-            if batch.state != "draft" or not batch.attachment_id:
+            if batch.state != "draft" or not (batch.attachment_id or batch.is_file_gone):
                 batch.preview = batch.hint = False
                 continue
             try:
@@ -335,6 +374,8 @@ class BillingUsageImport(models.Model):
                 batch.preview, batch.hint = False, self._in_words(error)
 
     def _show_first_rows(self):
+        if self.is_file_gone:
+            raise Refused("gone")
         missing = self._what_is_missing()
         _headings, lines = self._first_rows(self._layout(), SHOWN)
         rows = self._understood(lines)
@@ -412,7 +453,11 @@ class BillingUsageImport(models.Model):
         rows = self.env.execute_query_dict(
             SQL(
                 """
-                SELECT rated.*, trim_scale(rated.due)::text AS price, known.id IS NOT NULL AS known,
+                SELECT rated.*, trim_scale(rated.due)::text AS price,
+                       known.id IS NOT NULL OR EXISTS (
+                           SELECT FROM billing_usage_known away
+                            WHERE away.source_id = rated.source_id AND away.external_id = %(away)s
+                       ) AS known,
                        destination.name AS destination_name, currency.name AS currency
                   FROM (%(rated)s) rated
              LEFT JOIN billing_usage known
@@ -422,6 +467,7 @@ class BillingUsageImport(models.Model):
              LEFT JOIN res_currency currency ON currency.id = plan.currency_id
               ORDER BY rated.line
                 """,
+                away=self.env["billing.usage.known"]._id_sql("rated"),
                 rated=SQL(" UNION ALL ").join(
                     SQL("(%s)", select) for select in usage._rated_sql(company, SQL("line, source_id, external_id"))
                 ),

@@ -374,6 +374,53 @@ class TestImport(ImportCommon):
         self.assertEqual(batch.state, "failed")
         self.assertIn("no longer there", batch.reason)
 
+    def _upload_again(self, batch, data, name="again.csv"):
+        wizard = self.env["billing.usage.upload"].browse(batch.action_upload_again()["res_id"])
+        wizard.write({"data": base64.b64encode(data), "filename": name})
+        return self.env["billing.usage.import"].browse(wizard.action_upload()["res_id"])
+
+    def test_a_draft_whose_file_is_gone_says_so_and_takes_it_again(self):
+        batch = self._upload(text(good()))
+        self.assertFalse(batch.is_file_gone)
+        with self.assertRaisesRegex(UserError, "is there"):
+            self._upload_again(batch, text(good()))
+        batch.sudo().attachment_id.unlink()
+        batch.invalidate_recordset()
+        self.assertTrue(batch.is_file_gone)
+        self.assertFalse(batch.preview)
+        self.assertIn("no longer there", batch.hint)
+        with self.assertRaisesRegex(UserError, "no longer there"):
+            batch.action_start()
+        self.assertEqual(self._upload_again(batch, text(good(1), good(2))), batch)
+        self.assertEqual((batch.state, batch.name, batch.is_file_gone), ("draft", "again.csv", False))
+        self.assertTrue(batch.preview)
+        batch.action_start()
+        self._read()
+        self.assertEqual(self._counts(batch), ("done", 2, 2, 0, 0))
+
+    def test_a_failed_one_whose_file_is_gone_takes_it_again(self):
+        batch = self._upload(text(good()))
+        batch.action_start()
+        batch.sudo().attachment_id.unlink()
+        self._read()
+        for call in ("action_go_on", "action_again"):
+            with self.subTest(call), self.assertRaisesRegex(UserError, "no longer there"):
+                getattr(batch, call)()
+        self.assertEqual(self._upload_again(batch, text(good())), batch)
+        self.assertEqual((batch.state, batch.reason), ("draft", False))
+
+    def test_what_was_taken_in_of_a_file_that_is_gone_stays(self):
+        batch = self._import(text(good(1), good(2)))
+        batch.sudo().write({"state": "failed", "reason": "Stopped"})
+        batch.sudo().attachment_id.unlink()
+        batch.invalidate_recordset()
+        again = self._upload_again(batch, text(good(1), good(2), good(3)))
+        self.assertNotEqual(again, batch)
+        self.assertEqual((again.source_id, batch.state, len(self._taken(batch))), (batch.source_id, "failed", 2))
+        again.action_start()
+        self._read()
+        self.assertEqual(self._counts(again), ("done", 3, 3, 2, 0))
+
     def test_what_the_database_refuses_is_one_row_s_fault(self):
         batch = self._upload(text(*(good(n) for n in range(10))))
         batch.action_start()
@@ -550,6 +597,7 @@ class TestImport(ImportCommon):
             "action_download_rejects",
             "action_take_back",
             "action_upload_mended",
+            "action_upload_again",
             "action_stop",
         ):
             with self.assertRaises(AccessError):

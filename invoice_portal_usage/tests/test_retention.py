@@ -268,6 +268,7 @@ class TestRetention(RetentionCommon):
                 {"source_id": self.source.id, "filename": "calls.csv", "data": base64.b64encode(rows.encode())}
             )
             batch = self.env["billing.usage.import"].browse(wizard.action_upload()["res_id"])
+            self.assertIn("nown already", batch.preview)
             batch.action_start()
             with self.enter_registry_test_mode():
                 self.env.ref("invoice_portal_usage.ir_cron_usage_import").sudo().method_direct_trigger()

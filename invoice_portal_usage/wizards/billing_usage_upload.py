@@ -13,6 +13,7 @@ class BillingUsageUpload(models.TransientModel):
 
     source_id = fields.Many2one("billing.usage.source", default=lambda self: self._default_source())
     mended_from_id = fields.Many2one("billing.usage.import", string="Mends", readonly=True)
+    instead_of_id = fields.Many2one("billing.usage.import", string="Whose File Is Gone", readonly=True)
     # In the row itself until the file is kept with its import: as an attachment, Odoo would index all of its words.
     data = fields.Binary(string="File", attachment=False)
     filename = fields.Char()
@@ -21,14 +22,15 @@ class BillingUsageUpload(models.TransientModel):
     def create(self, vals_list):
         uploads = super().create(vals_list)
         uploads.source_id.check_access("read")
-        uploads.mended_from_id.check_access("read")
+        (uploads.mended_from_id | uploads.instead_of_id).check_access("read")
         return uploads
 
     @api.model
-    def _open(self, mended_from=None):
-        wizard = self.create(
-            {"mended_from_id": mended_from.id, "source_id": mended_from.source_id.id} if mended_from else {}
-        )
+    def _open(self, mended_from=None, instead_of=None):
+        values = {}
+        if before := mended_from or instead_of:
+            values = {"mended_from_id" if mended_from else "instead_of_id": before.id, "source_id": before.source_id.id}
+        wizard = self.create(values)
         name = self.env._("Upload Mended Rows") if mended_from else self.env._("Upload Usage")
         return wizard._get_records_action(name=name, target="new")
 
@@ -49,11 +51,11 @@ class BillingUsageUpload(models.TransientModel):
         self.ensure_one()
         imports = self.env["billing.usage.import"]
         imports._check_staff()
-        source = self.mended_from_id.source_id or self.source_id
+        source = (self.mended_from_id or self.instead_of_id).source_id or self.source_id
         if not source:
             raise UserError(self.env._("Choose the source: it says whose numbers these are, and in which time zone."))
         source.check_access("read")
-        self.mended_from_id.check_access("read")
+        (self.mended_from_id | self.instead_of_id).check_access("read")
         if not self.data and not self.filename:
             raise UserError(self.env._("Choose a file."))
         try:
@@ -61,7 +63,10 @@ class BillingUsageUpload(models.TransientModel):
         except (binascii.Error, ValueError):
             raise UserError(self.env._("The file did not arrive whole. Upload it again.")) from None
         name = " ".join((self.filename or self.env._("Usage")).split())[-200:]
-        batch = imports._receive(source, name, data, self.mended_from_id)
+        if self.instead_of_id:
+            batch = self.instead_of_id._receive_again(name, data)
+        else:
+            batch = imports._receive(source, name, data, self.mended_from_id)
         # It is kept with the import now.
         self.data = False
         return {
