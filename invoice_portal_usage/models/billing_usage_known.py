@@ -90,29 +90,30 @@ class BillingUsageKnown(models.Model):
         )
         if not any_known:
             return []
-        return self.env.execute_query(
-            SQL(
-                """
-                WITH found AS MATERIALIZED (
-                    SELECT staged.ctid AS place, known.contents = %(contents)s AS is_same
-                      FROM billing_usage_staged staged
-                      -- Looked up each by each: much more was put away than comes in.
-                CROSS JOIN LATERAL (
-                            SELECT known.*
-                              FROM billing_usage_known known
-                             WHERE known.source_id = staged.source_id AND known.external_id = %(id)s
-                            OFFSET 0
-                           ) known
+        with self.env["billing.usage"]._of_unknown_size():
+            return self.env.execute_query(
+                SQL(
+                    """
+                    WITH found AS MATERIALIZED (
+                        SELECT staged.ctid AS place, known.contents = %(contents)s AS is_same
+                          FROM billing_usage_staged staged
+                          -- Looked up each by each: much more was put away than comes in.
+                    CROSS JOIN LATERAL (
+                                SELECT known.*
+                                  FROM billing_usage_known known
+                                 WHERE known.source_id = staged.source_id AND known.external_id = %(id)s
+                                OFFSET 0
+                               ) known
+                    )
+                    DELETE FROM billing_usage_staged staged
+                          USING found
+                          WHERE staged.ctid = found.place
+                      RETURNING staged.line, staged.external_id, found.is_same
+                    """,
+                    id=self._id_sql("staged"),
+                    contents=self._contents_sql("staged"),
                 )
-                DELETE FROM billing_usage_staged staged
-                      USING found
-                      WHERE staged.ctid = found.place
-                  RETURNING staged.line, staged.external_id, found.is_same
-                """,
-                id=self._id_sql("staged"),
-                contents=self._contents_sql("staged"),
             )
-        )
 
     @api.model
     def _keep_of_archive(self, bill):
