@@ -64,7 +64,14 @@ class BillingPortalCredit(BillingPaymentPortal, BillingPortalPages):
         values.update(self._billing_credit_form_values(asked, chosen, "/my/billing/credit?done=paid"))
         return request.render("invoice_portal.portal_credit_add", values)
 
-    @route("/my/billing/top-up", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        "/my/billing/top-up",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at="/my/billing/credit",
+    )
     def billing_top_up(self, card=None, below=None, amount=None, agreed=None, stop=None, **kwargs):
         """Agree that one's card fills up the credit, or withdraw that."""
         client = self._billing_client()
@@ -110,7 +117,14 @@ class BillingPortalCredit(BillingPaymentPortal, BillingPortalPages):
             )
         return values
 
-    @route("/my/billing/autopay", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        "/my/billing/autopay",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at="/my/payment_method",
+    )
     def billing_autopay(self, card=None, agreed=None, stop=None, **kwargs):
         """Agree that one's invoices are charged to one's card, or withdraw that."""
         client = self._billing_client()

@@ -124,6 +124,7 @@ class BillingPortalDispute(BillingPortalInvoices):
         auth="user",
         methods=["POST"],
         website=True,
+        billing_form_at="/my/invoices/{invoice_id}",
     )
     def billing_withdraw(self, invoice_id, dispute_id, **kwargs):
         dispute = self._billing_own_dispute(invoice_id, dispute_id)

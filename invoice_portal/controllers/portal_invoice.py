@@ -257,7 +257,14 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         name = f"{invoice.name or invoice.id}.csv".replace("/", "-")
         return self._billing_file(name, csv_file(invoice._billing_csv_lines()), "text/csv; charset=utf-8")
 
-    @route("/my/invoices/<int:invoice_id>/credit", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        "/my/invoices/<int:invoice_id>/credit",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at="/my/invoices/{invoice_id}",
+    )
     def billing_invoice_credit(self, invoice_id, **kwargs):
         """Pay it from one's credit; what that leaves open is paid on the page that follows."""
         invoice = request.env["account.move"].browse(invoice_id)
@@ -271,7 +278,14 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         rest = "" if invoice.currency_id.is_zero(invoice.amount_residual) else "&payment=True"
         return request.redirect(f"/my/invoices/{invoice_id}?done=credit{rest}")
 
-    @route("/my/invoices/<int:invoice_id>/start-over", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        "/my/invoices/<int:invoice_id>/start-over",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at="/my/invoices/{invoice_id}",
+    )
     def billing_invoice_start_over(self, invoice_id, **kwargs):
         """Whoever began to pay and will not finish that need not wait."""
         try:

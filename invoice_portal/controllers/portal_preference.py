@@ -15,7 +15,14 @@ class BillingPreferencePortal(CustomerPortal):
     def billing_preferences(self, done=None, **kwargs):
         return self._render_billing_preferences(billing_done=self._billing_preference_done(done))
 
-    @route(f"{URL}/recipients", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        f"{URL}/recipients",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at=URL,
+    )
     def billing_preference_recipients(self, **typed):
         wished = {fname: typed.get(fname) or "" for fname in LINES}
         try:
@@ -24,14 +31,28 @@ class BillingPreferencePortal(CustomerPortal):
             return self._render_billing_preferences(billing_error=str(error), typed=wished)
         return request.redirect(f"{URL}?done=asked")
 
-    @route(f"{URL}/recipients/cancel", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        f"{URL}/recipients/cancel",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at=URL,
+    )
     def billing_preference_cancel(self, **kwargs):
         change = self._billing_pending_change()
         if change:
             change._cancel()
         return request.redirect(f"{URL}?done=cancelled")
 
-    @route(f"{URL}/documents", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        f"{URL}/documents",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at=URL,
+    )
     def billing_preference_documents(self, lang=None, paper=None, **kwargs):
         changed = request.env.user.partner_id._billing_choose_own(lang, paper == "post")
         return request.redirect(f"{URL}?done={'chosen' if changed else 'same'}")

@@ -1,6 +1,8 @@
 import re
 from urllib.parse import urlencode
 
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, abort
+
 from odoo import models
 from odoo.exceptions import UserError
 from odoo.http import request
@@ -11,6 +13,31 @@ OURS = re.compile(r"/(my/billing|my/invoices|my/payment_method|payment/pay)(/|$)
 
 class IrHttp(models.AbstractModel):
     _inherit = "ir.http"
+
+    @classmethod
+    def _match(cls, path):
+        """Whoever comes to the address of a form is led to the page that has it: sent there after logging in again, the
+        browser asks for what it wanted to send.
+
+        The route of the form says which page that is, as `billing_form_at`.
+        """
+        try:
+            return super()._match(path)
+        except MethodNotAllowed:
+            if request.httprequest.method in ("GET", "HEAD") and (page := cls._billing_page_of_form()):
+                abort(request.redirect(page))
+            raise
+
+    @classmethod
+    def _billing_page_of_form(cls):
+        router = request.env["ir.http"].routing_map().bind_to_environ(request.httprequest.environ)
+        try:
+            # Not the path that was asked for first: it may have begun with a language.
+            endpoint, arguments = router.match(request.httprequest.path, method="POST")
+        except HTTPException:
+            return None
+        page = endpoint.routing.get("billing_form_at")
+        return page and page.format(**arguments)
 
     @classmethod
     def _get_error_html(cls, env, code, values):

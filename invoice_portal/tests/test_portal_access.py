@@ -436,6 +436,26 @@ class TestRoutes(AccessCommon):
                 with self.subTest(f"{method} {path}", who=who):
                     self._check_route(method, path, who, user, outcomes[who])
 
+    def test_whoever_opens_the_address_of_a_form_is_led_to_its_page(self):
+        """As the browser does after a login: it was logged out when the form was sent."""
+        rows = table(self.routes)
+        pages = {path for method, path in {**rows, **table(ROUTES)} if method in ("GET", "ANY")}
+        forms = [path for method, path in rows if method == "POST" and path not in pages]
+        self.assertTrue(forms)
+        before = self._of_the_client()
+        for user in (self.user, None):
+            self._as(user)
+            for path in forms:
+                with self.subTest(path, by=user and user.login):
+                    query = urlencode(self._sent(path, "own", user or self.user))
+                    response = self._get(f"{self._address(path, 'own')}?{query}", allow_redirects=False)
+                    self.assertEqual(response.status_code, 303)
+                    to = response.headers["Location"]
+                    self.assertIn(urlsplit(to).path, {self._address(page, "own") for page in pages})
+                    self.assertFalse(urlsplit(to).query)
+                    self.assertEqual(self._get(to).status_code, 200)
+        self.assertEqual(self._of_the_client(), before)
+
     def _check_route(self, method, path, who, user, outcome):
         before = self._of_the_client()
         savepoint = self.env.cr.savepoint()

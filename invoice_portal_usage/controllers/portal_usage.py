@@ -221,7 +221,14 @@ class BillingPortalUsage(BillingPortalInvoices):
 
     # -- the client's own limit ---------------------------------------------------------------------------------------
 
-    @route(f"{URL}/limit", type="http", auth="user", methods=["POST"], website=True)
+    @route(
+        f"{URL}/limit",
+        type="http",
+        auth="user",
+        methods=["POST"],
+        website=True,
+        billing_form_at=URL,
+    )
     def billing_usage_limit(self, amount=None, currency=None, **kwargs):
         client = self._billing_client()
         currencies = client._own_usage_currencies_sudo()
