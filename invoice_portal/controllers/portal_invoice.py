@@ -314,7 +314,8 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
             domain &= Domain("id", "in", asked)
         if self._cast_as_int(company):
             domain &= Domain("company_id", "=", self._cast_as_int(company))
-        if currency:
+        # No text of the database can hold this character, and it asks for none.
+        if currency := (currency or "").replace("\0", ""):
             domain &= Domain("currency_id.name", "=", currency)
         invoices = request.env["account.move"].search(domain, limit=MOST_AT_ONCE, order="invoice_date_due, id")
         groups = invoices._billing_payable_together()

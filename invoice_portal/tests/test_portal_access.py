@@ -6,6 +6,7 @@ subclass of these tests names.
 
 import re
 from datetime import datetime, timedelta
+from inspect import signature
 from urllib.parse import urlencode, urlsplit
 
 from odoo import Command, models
@@ -27,6 +28,12 @@ MAGIC = {*models.MAGIC_COLUMNS, "display_name"}
 # - elsewh: `own`, for a document of this client in a company that is not the user's
 # - staff: an employee who neither bills nor keeps accounts
 WHO = ("own", "sibling", "other", "anonym", "wrong", "right", "elsewh", "staff")
+
+# What addresses ask for beside what routes name themselves.
+ASKED = (
+    *("search", "search_in", "groupby", "project", "invoice", "done", "failed"),
+    *("date_from", "date_to", "company_id", "period", "usage", "line", "group", "number"),
+)
 
 # What happens:
 # - shown: the answer holds what only the record says; empty: a page without any of it
@@ -384,8 +391,8 @@ class TestRoutes(AccessCommon):
             )
         return self.invoice._portal_ensure_token() if who == "right" else None
 
-    def _asked(self, method, path, who, user):
-        address, sent = self._address(path, who), self._sent(path, who, user)
+    def _asked(self, method, path, who, user, **typed):
+        address, sent = self._address(path, who), {**self._sent(path, who, user), **typed}
         if token := self._token(path, who):
             sent["access_token"] = token
         if method == "JSON":
@@ -455,6 +462,22 @@ class TestRoutes(AccessCommon):
                     self.assertFalse(urlsplit(to).query)
                     self.assertEqual(self._get(to).status_code, 200)
         self.assertEqual(self._of_the_client(), before)
+
+    def test_text_that_no_database_can_hold_fails_nowhere(self):
+        self._as(self.user)
+        rows = table(self.routes)
+        for rule in self.env["ir.http"].routing_map().iter_rules():
+            methods = ",".join(rule.endpoint.routing["methods"] or ["ANY"])
+            if (methods, rule.rule) not in rows or "<model" in rule.rule:
+                continue
+            named = {*signature(rule.endpoint.func).parameters, *self._sent(rule.rule, "own", self.user), *ASKED}
+            for name in sorted(named - rule.arguments - {"args", "kwargs", "kw", "typed", "asked"}):
+                with self.subTest(f"{methods} {rule.rule}", name=name):
+                    savepoint = self.env.cr.savepoint()
+                    response = self._asked(methods, rule.rule, "own", self.user, **{name: "\0"})
+                    savepoint.close(rollback=True)
+                    self.env.invalidate_all()
+                    self.assertLess(response.status_code, 500)
 
     def _check_route(self, method, path, who, user, outcome):
         before = self._of_the_client()
