@@ -320,7 +320,13 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         invoices = request.env["account.move"].search(domain, limit=MOST_AT_ONCE, order="invoice_date_due, id")
         groups = invoices._billing_payable_together()
         values = self._billing_page_values("invoices", request.env._("Pay Invoices"), groups=groups)
-        values["left_out"] = invoices - request.env["account.move"].union(*groups)
+        payable = request.env["account.move"].union(*groups)
+        values.update(
+            left_out=invoices - payable,
+            contested=payable._billing_contested_sudo(),
+            # Elevated to read this setting of companies whose invoices the client reads.
+            partial_ids=payable.company_id.sudo().filtered("billing_portal_partial").ids,
+        )
         if len(groups) == 1:
             values.update(self._billing_pay_form(groups[0]))
         return request.render("invoice_portal.portal_pay", values)

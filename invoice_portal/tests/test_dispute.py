@@ -716,9 +716,12 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
         self.assertNotIn("We look into it", page)
 
     def _overview(self, user):
+        return self._read(user, "/my/billing")
+
+    def _read(self, user, path):
         self._login(user)
         self.env.flush_all()
-        main = html.fromstring(self.url_open("/my/billing").text).find(".//main")
+        main = html.fromstring(self.url_open(path).text).find(".//main")
         return " ".join(" ".join(main.itertext()).split())
 
     def test_the_overview_says_what_need_not_be_paid_for_now(self):
@@ -750,6 +753,29 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
             page = self._overview(self.client_user)
             self.assertRegex(page, r"\$ 115.00 of it is contested")
             self.assertNotIn("Declined", page)
+
+    def test_the_page_to_pay_says_what_need_not_be_paid_for_now(self):
+        self.env["ir.config_parameter"].sudo().set_param("account_payment.enable_portal_payment", "True")
+        self.company.sudo().billing_portal_partial = False
+        other = self._billed(100)
+        self.assertNotIn("contested", self._read(self.client_user, "/my/invoices/pay"))
+        self._object(self.line, 40)
+        page = self._read(self.client_user, "/my/invoices/pay")
+        self.assertRegex(page, rf"{self.invoice.name} \$ 40.00 of it is contested, and need not be paid for now")
+        self.assertRegex(page, r"Total \$ 460.00 Of it contested \$ 40.00 \$ 40.00 of the total is contested")
+        self.assertNotIn(f"{other.name} $", page)
+        self.assertNotIn("paid in part", page)
+        self.company.sudo().billing_portal_partial = True
+        self.assertIn("paid in part", self._read(self.client_user, "/my/invoices/pay"))
+        (without,) = html.fromstring(self.url_open("/my/invoices/pay").text).xpath(
+            "//a[contains(., 'with objections')]/@href"
+        )
+        page = self._read(self.client_user, without)
+        self.assertRegex(page, r"Total \$ 115.00")
+        self.assertNotIn(self.invoice.name, page)
+        page = self._read(self.client_user, f"/my/invoices/pay?invoice={self.invoice.id}")
+        self.assertIn("40.00 of the total is contested", page)
+        self.assertNotIn("with objections", page, "There is none without")
 
     def test_what_is_contested_of_a_paid_invoice_waits_for_an_answer_only(self):
         self._pay(self.invoice)
