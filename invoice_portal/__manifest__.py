@@ -41,6 +41,7 @@
         "wizards/billing_reminder_due_views.xml",
         "wizards/billing_reminder_pause_views.xml",
         "wizards/billing_reminder_send_views.xml",
+        "wizards/billing_revoke_views.xml",
         "wizards/billing_send_views.xml",
         "wizards/billing_subscription_change_views.xml",
         "wizards/billing_settings_views.xml",

@@ -236,6 +236,10 @@ class AccountMove(models.Model):
                 subtype_xmlid="mail.mt_note",
             )
 
+    def action_billing_confirm_revoke_links(self):
+        """Ask before revoking: which, and what it means."""
+        return self.env["billing.revoke"]._open(self)
+
     def action_billing_revoke_links(self):
         """The links to these invoices that were mailed so far open nothing any more; the next mail has a new one.
 

@@ -93,6 +93,7 @@ class TestActions(GuardedActionsMixin, CardCommon):
                 {"move_ids": [Command.set(invoice.ids)], "reason": "Agreed"}
             ),
             "billing.reminder.send": env["billing.reminder.send"].create({"move_ids": [Command.set(invoice.ids)]}),
+            "billing.revoke": env["billing.revoke"].create({"move_ids": [Command.set(invoice.ids)]}),
             "billing.run": run,
             "billing.run.client": client,
             "billing.send": env["billing.send"].create({"move_ids": [Command.set(invoice.ids)]}),

@@ -532,15 +532,27 @@ class TestLinks(CardCommon, PortalCommon, HttpCase):
         }
 
     def test_links_that_were_mailed_are_revoked(self):
-        with self.assertRaises(AccessError):
-            self.invoice.with_user(self.user).action_billing_revoke_links()
+        for action in ("action_billing_revoke_links", "action_billing_confirm_revoke_links"):
+            with self.assertRaises(AccessError):
+                getattr(self.invoice.with_user(self.user), action)()
         old = self._mailed()
         self._as(None)
         for name, link in old.items():
             with self.subTest(name):
                 self.assertIn(self.invoice.name, self._get(link).text)
         menu = self.env.ref("invoice_portal.action_billing_revoke_links").with_user(self.biller)
-        told = menu.with_context(active_model="account.move", active_ids=self.invoice.ids).run()
+        draft = self._invoice(10, finalize=False)
+        asked = menu.with_context(active_model="account.move", active_ids=(self.invoice | draft).ids).run()
+        wizard = self.env[asked["res_model"]].browse(asked["res_id"])
+        self.assertEqual((asked["target"], wizard.count), ("new", 1))
+        for words in (self.invoice.name, "cannot be undone", "Left out"):
+            self.assertIn(words, wizard.summary)
+        self.assertFalse(self.invoice.billing_links_revoked_on, "It only asks")
+        self.assertIn(self.invoice.name, self._get(old["page"]).text)
+        told = wizard.action_confirm()
+        self.assertFalse(draft.billing_links_revoked_on)
+        arch = self.env["account.move"].get_view(self.env.ref("account.view_move_form").id)["arch"]
+        self.assertIn('name="billing_links_revoked_on"', arch)
         self.assertIn(self.invoice.name, told["params"]["message"])
         token = self.invoice._portal_ensure_token()
         for user in (None, self.stranger):

@@ -23,6 +23,7 @@ from . import (
     billing_reminder_due,
     billing_reminder_pause,
     billing_reminder_send,
+    billing_revoke,
     billing_send,
     billing_settings,
     billing_statement,
