@@ -1,4 +1,6 @@
-from odoo.exceptions import AccessError
+from werkzeug.exceptions import abort
+
+from odoo.exceptions import AccessError, MissingError
 from odoo.http import content_disposition, request, route
 
 from odoo.addons.portal.controllers.portal import CustomerPortal
@@ -22,6 +24,15 @@ class BillingPortalPages(CustomerPortal):
     def _billing_client(self):
         """The client that the user belongs to, as the user."""
         return request.env["res.partner"].browse(request.env.user.partner_id.commercial_partner_id.id)
+
+    def _billing_invoice(self, invoice_id, access_token=None):
+        """The invoice, for whoever may see it; elevated. Whether there is another's, or a draft, is not said."""
+        try:
+            return self._document_check_access("account.move", invoice_id, access_token)
+        except (AccessError, MissingError) as error:
+            if request.env.user._is_public() and not access_token:
+                abort(request.redirect_query("/web/login", {"redirect": request.httprequest.path}))
+            raise request.not_found() from error
 
     def _billing_file(self, name, content, kind):
         """A download that no cache keeps."""

@@ -2,7 +2,7 @@ from collections import OrderedDict
 from urllib.parse import urlencode
 
 from odoo import fields
-from odoo.exceptions import AccessError, MissingError, UserError, ValidationError
+from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.fields import Domain
 from odoo.http import request, route
 from odoo.tools import format_date
@@ -212,21 +212,15 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
 
     @route()
     def portal_my_invoice_detail(self, invoice_id, access_token=None, **kw):
-        """Whoever follows a link that holds no more reads so, and is not asked to log in without a word."""
-        if access_token and request.env.user._is_public():
-            try:
-                self._document_check_access("account.move", invoice_id, access_token)
-            except (AccessError, MissingError) as error:
-                raise request.not_found() from error
+        """Who follows a link that holds no more, or asks for what is not there, reads so: Odoo leads to the first page
+        without a word."""
+        self._billing_invoice(invoice_id, access_token)
         return super().portal_my_invoice_detail(invoice_id, access_token=access_token, **kw)
 
     @route("/my/invoices/<int:invoice_id>/part", type="http", auth="public", methods=["GET"], website=True)
     def billing_invoice_part(self, invoice_id, amount=None, access_token=None, **kwargs):
         """The amount was typed: Odoo's page takes one that is signed."""
-        try:
-            invoice = self._document_check_access("account.move", invoice_id, access_token)
-        except (AccessError, MissingError):
-            return request.redirect("/my")
+        invoice = self._billing_invoice(invoice_id, access_token)
         asked = self._cast_as_float(amount)
         if reason := invoice._billing_why_not_part(asked):
             return self._billing_invoice_again(invoice_id, reason, access_token)
@@ -250,10 +244,7 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         readonly=True,
     )
     def billing_invoice_csv(self, invoice_id, access_token=None, **kwargs):
-        try:
-            invoice = self._document_check_access("account.move", invoice_id, access_token)
-        except (AccessError, MissingError):
-            return request.redirect("/my")
+        invoice = self._billing_invoice(invoice_id, access_token)
         name = f"{invoice.name or invoice.id}.csv".replace("/", "-")
         return self._billing_file(name, csv_file(invoice._billing_csv_lines()), "text/csv; charset=utf-8")
 
@@ -267,12 +258,12 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
     )
     def billing_invoice_credit(self, invoice_id, **kwargs):
         """Pay it from one's credit; what that leaves open is paid on the page that follows."""
+        self._billing_invoice(invoice_id)
         invoice = request.env["account.move"].browse(invoice_id)
         try:
-            self._document_check_access("account.move", invoice_id)
             invoice._own_apply_credit_sudo()
-        except (AccessError, MissingError):
-            return request.redirect("/my/invoices")
+        except AccessError as error:
+            raise request.not_found() from error
         except UserError as error:
             return self._billing_invoice_again(invoice_id, str(error))
         rest = "" if invoice.currency_id.is_zero(invoice.amount_residual) else "&payment=True"
@@ -288,11 +279,11 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
     )
     def billing_invoice_start_over(self, invoice_id, **kwargs):
         """Whoever began to pay and will not finish that need not wait."""
+        self._billing_invoice(invoice_id)
         try:
-            self._document_check_access("account.move", invoice_id)
             request.env["account.move"].browse(invoice_id)._own_start_over_sudo()
-        except (AccessError, MissingError):
-            return request.redirect("/my/invoices")
+        except AccessError as error:
+            raise request.not_found() from error
         return request.redirect(f"/my/invoices/{invoice_id}")
 
     def _billing_invoice_again(self, invoice_id, error, access_token=None):

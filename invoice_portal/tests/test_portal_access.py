@@ -37,7 +37,7 @@ ASKED = (
 
 # What happens:
 # - shown: the answer holds what only the record says; empty: a page without any of it
-# - login, home, onward: sent to log in, to the first page, to the page that goes on with it
+# - login, onward: sent to log in, to the page that goes on with it; never to the first page, which would say nothing
 # - none: not found; refused: an error that says no more
 # - done: something of the client changed; theirs: it did as asked, to the account of who asked
 #
@@ -69,22 +69,22 @@ ANY user
     /my/invoices                                      shown   shown   empty   login   login   login   empty   refused
     /my/invoices/page/<int:page>                      shown   shown   empty   login   login   login   empty   refused
 GET public readonly
-    /my/invoices/<int:invoice_id>/items.csv           shown   shown   home    home    home    shown   home    home
+    /my/invoices/<int:invoice_id>/items.csv           shown   shown   none    login   none    shown   none    none
 GET public
     /my/invoices/overdue                              onward  onward  onward  login   login   login   onward  refused
     /my/billing/recipients/<string:token>             empty   empty   empty   empty   empty   shown   empty   empty
-    /my/invoices/<int:invoice_id>/part                onward  onward  home    home    home    onward  home    home
+    /my/invoices/<int:invoice_id>/part                onward  onward  none    login   none    onward  none    none
     /payment/pay                                      refused refused refused refused refused shown   refused refused
 ANY public
-    /my/invoices/<int:invoice_id>                     shown   shown   home    home    none    shown   home    home
+    /my/invoices/<int:invoice_id>                     shown   shown   none    login   none    shown   none    none
 POST user
     /my/billing/autopay                               done    done    theirs  login   login   login   done    onward
     /my/billing/top-up                                done    done    theirs  login   login   login   done    refused
     /my/billing/preferences/documents                 done    done    theirs  login   login   login   done    theirs
     /my/billing/preferences/recipients                done    done    theirs  login   login   login   done    theirs
     /my/billing/preferences/recipients/cancel         done    done    theirs  login   login   login   done    refused
-    /my/invoices/<int:invoice_id>/credit              done    done    onward  login   login   login   onward  onward
-    /my/invoices/<int:invoice_id>/start-over          onward  onward  onward  login   login   login   onward  onward
+    /my/invoices/<int:invoice_id>/credit              done    done    none    login   login   login   none    none
+    /my/invoices/<int:invoice_id>/start-over          onward  onward  none    login   login   login   none    none
     /my/invoices/<int:invoice_id>/object/<int:line_id>
                                                       done    done    none    login   login   login   none    refused
     /my/invoices/<int:invoice_id>/objections/<int:dispute_id>/withdraw

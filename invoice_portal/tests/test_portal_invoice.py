@@ -591,7 +591,8 @@ class TestLinks(CardCommon, PortalCommon, HttpCase):
         self.assertIn(f"/web/login?redirect={quote_plus(self.path)}", response.text)
         missing = self._get("/my/invoices/999999999?access_token=torn")
         self.assertEqual(missing.status_code, 404, "whether there is such an invoice is not said")
-        self.assertIn("/web/login", self._get(self.path).url)
+        for path in (self.path, f"{self.path}/items.csv", "/my/invoices/999999999"):
+            self.assertTrue(self._get(path).url.endswith(f"/web/login?{urlencode({'redirect': path})}"), path)
 
 
 @tagged("post_install", "-at_install")
@@ -615,6 +616,19 @@ class TestErrorPages(CardCommon, PortalCommon, HttpCase):
             page = self._error(path, 404)
             self.assertIn("nothing here for you to see", page)
             self.assertIn('href="/my/invoices?filterby=invoices"', page)
+
+    def test_what_is_another_s_a_draft_or_missing_reads_the_same(self):
+        foreign, draft = self._invoice(10), self._invoice(10, finalize=False)
+        told = set()
+        for user, number in ((self.stranger, foreign.id), (self.user, draft.id), (self.user, 999999999)):
+            self._as(user)
+            for below in ("", "/items.csv", "/part?amount=5", "?report_type=pdf", "?access_token=torn"):
+                page = self._error(f"/my/invoices/{number}{below}", 404)
+                self.assertIn('href="/my/invoices?filterby=invoices"', page)
+                words = " ".join(" ".join(html.fromstring(page).find(".//main").itertext()).split())
+                told.add(words.replace(user.name, ""))
+        self.assertEqual(len(told), 1)
+        self.assertIn("nothing here for you to see", told.pop())
 
     def test_a_form_that_is_too_old_and_a_wrong_address(self):
         self._as(self.user)

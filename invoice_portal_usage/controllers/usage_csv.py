@@ -1,5 +1,4 @@
 from odoo import fields, http
-from odoo.exceptions import AccessError, MissingError
 from odoo.http import Response, content_disposition, request
 
 from odoo.addons.invoice_portal.tools.spreadsheet import csv_file
@@ -90,10 +89,7 @@ class BillingUsageCsv(CustomerPortal):
 
         The link that is mailed with an invoice is not enough: whom a client called is told to the client alone.
         """
-        try:
-            invoice = self._document_check_access("account.move", invoice_id)
-        except (AccessError, MissingError):
-            return request.redirect("/my")
+        invoice = self._billing_invoice(invoice_id)
         attachment = invoice._billing_usage_csv_sudo()
         if not attachment:
             raise request.not_found()

@@ -17,7 +17,7 @@ ANY user readonly
     /billing/rate-plan/<model('billing.rate.plan'):plan>/rates.csv
                                                       refused refused refused login   login   login   refused refused
 GET public readonly
-    /my/invoices/<int:invoice_id>/usage.csv           shown   shown   home    home    home    home    home    home
+    /my/invoices/<int:invoice_id>/usage.csv           shown   shown   none    login   login   login   none    none
 POST user
     /my/billing/usage/limit                           done    done    theirs  login   login   login   done    theirs
 """
