@@ -31,6 +31,11 @@ def as_date(text):
 class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
     """The client's invoices: Odoo's list and page, with our statuses, filters, search, files and payment."""
 
+    # What the address of an invoice's page may ask for.
+    _billing_page_asked = frozenset(
+        ("report_type", "download", "payment", "amount", "payment_token", "pid", "hash", "done")
+    )
+
     # -- the list -----------------------------------------------------------------------------------------------------
 
     def _get_overdue_invoices_domain(self, partner_id=None):
@@ -215,7 +220,10 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         """Who follows a link that holds no more, or asks for what is not there, reads so: Odoo leads to the first page
         without a word."""
         self._billing_invoice(invoice_id, access_token)
-        return super().portal_my_invoice_detail(invoice_id, access_token=access_token, **kw)
+        # Odoo would pass on whatever stands in the address: fail where that is a parameter of something else, or say it
+        # in our name.
+        asked = {key: value for key, value in kw.items() if key in self._billing_page_asked}
+        return super().portal_my_invoice_detail(invoice_id, access_token=access_token, **asked)
 
     @route("/my/invoices/<int:invoice_id>/part", type="http", auth="public", methods=["GET"], website=True)
     def billing_invoice_part(self, invoice_id, amount=None, access_token=None, **kwargs):

@@ -277,6 +277,14 @@ class TestPortalInvoicePage(PortalCommon):
         case.sudo().message_subscribe(self.user.partner_id.ids)
         self.assertIn(f"/my/tasks/{case.id}", self._get(f"/my/invoices/{invoice.id}").text)
 
+    def test_the_address_makes_the_page_say_nothing(self):
+        path = f"/my/invoices/{self._invoice(120).id}"
+        self._as(self.user)
+        for name in ("error", "warning", "success", "company_id", "invoice", "values"):
+            self.assertNotIn(
+                "Pay+elsewhere", self._get(f"{path}?{name}=Pay%2Belsewhere").text.partition("<main")[2], name
+            )
+
     def test_who_sees_it(self):
         invoice = self._invoice(120)
         path = f"/my/invoices/{invoice.id}"

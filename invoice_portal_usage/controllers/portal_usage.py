@@ -22,6 +22,8 @@ SPANS = ("day", "week", "month")
 class BillingPortalUsage(BillingPortalInvoices):
     """What the client used, what it will cost, and each record of it."""
 
+    _billing_page_asked = BillingPortalInvoices._billing_page_asked | {"usage"}
+
     # -- pages --------------------------------------------------------------------------------------------------------
 
     @route(URL, type="http", auth="user", methods=["GET"], website=True, readonly=True)
