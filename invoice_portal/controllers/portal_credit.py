@@ -103,6 +103,7 @@ class BillingPortalCredit(BillingPaymentPortal, BillingPortalPages):
             client = self._billing_client()
             values.update(
                 billing_page="cards",
+                billing_title=request.env._("Cards"),
                 autopay=client._own_facts_sudo()["autopay"],
                 cards=client._own_cards_sudo(),
                 billing_company=request.env.company.sudo().name,

@@ -139,6 +139,7 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
         values.update(
             invoices=invoices,
             billing_page="invoices",
+            billing_title=request.env._("Invoices"),
             billing_chosen=chosen,
             billing_narrowed=filterby not in ("all", "invoices") or asked != Domain.TRUE,
             billing_projects=self._billing_client()._own_projects_sudo(),
@@ -209,6 +210,7 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
             values.update(
                 billing_invoice=invoice._billing_portal_values(user),
                 billing_page="invoices",
+                billing_title=invoice.name,
                 billing_logged_in=not user._is_public(),
                 billing_done=self._billing_done(kwargs.get("done")),
                 **told,

@@ -53,6 +53,7 @@ class IrHttp(models.AbstractModel):
             "login": "" if user._is_public() else user.name,
             "login_url": f"/web/login?{urlencode({'redirect': path})}",
             "company": env.company.sudo(),
+            "title": env.company.sudo().name,
         }
         return code, env["ir.ui.view"]._render_template("invoice_portal.portal_error", said)
 

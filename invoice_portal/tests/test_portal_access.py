@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from inspect import signature
 from urllib.parse import urlencode, urlsplit
 
+from lxml import html
+
 from odoo import Command, models
 from odoo.http import Request
 from odoo.tests import HttpCase, tagged
@@ -462,6 +464,30 @@ class TestRoutes(AccessCommon):
                     self.assertFalse(urlsplit(to).query)
                     self.assertEqual(self._get(to).status_code, 200)
         self.assertEqual(self._of_the_client(), before)
+
+    def test_each_page_has_a_title(self):
+        pages = [path for method, path in table(self.routes) if method in ("GET", "ANY")]
+        for user, who in ((self.user, "own"), (None, "right")):
+            self._as(user)
+            titles = {}
+            for path in pages:
+                response = self._asked("GET", path, who, user)
+                kind, told = response.headers.get("Content-Type", ""), response.headers.get("Content-Disposition")
+                # Tests are served the HTML of a PDF; the page of Odoo's old payment links is Odoo's.
+                if told or path.endswith("/pdf") or path == "/payment/pay":
+                    continue
+                if response.status_code != 200 or not kind.startswith("text/html"):
+                    continue
+                with self.subTest(path, by=who):
+                    title = html.fromstring(response.text).findtext(".//title")
+                    self.assertIn(self.company.name, title)
+                    titles[path] = title
+            page = "/my/invoices/<int:invoice_id>"
+            if page in titles:
+                self.assertEqual(titles[page], f"{self.invoice.name} | {self.company.name}")
+            self.assertTrue(titles)
+            first = {path: title for path, title in titles.items() if "/page/" not in path}
+            self.assertEqual(len(set(first.values())), len(first), first)
 
     def test_text_that_no_database_can_hold_fails_nowhere(self):
         self._as(self.user)

@@ -610,6 +610,7 @@ class TestErrorPages(CardCommon, PortalCommon, HttpCase):
         self.assertEqual(response.status_code, status, path)
         self.assertNotIn("account.move", response.text)
         self.assertNotIn("Traceback", response.text)
+        self.assertEqual(html.fromstring(response.text).findtext(".//title"), self.company.name)
         return response.text
 
     def test_an_employee_who_sees_no_invoices_reads_for_whom_they_are(self):
