@@ -62,16 +62,16 @@ class BillingStatementPortal(CustomerPortal):
         """Company, period and days, and in words what was wrong with them: then others are shown."""
         companies = request.env.companies
         company = next((each for each in companies if str(each.id) == company_id), request.env.company)
-        today = request.env.user.partner_id._billing_today(company)
+        days = request.env.user.partner_id._billing_statement_today(company)
         period = period if period in PERIODS else None
         if period or not (date_from or date_to):
             period = period or "this_year"
-            return company, period, *period_days(period, today), None
+            return company, period, *period_days(period, *days), None
         first, last = day_of(date_from), day_of(date_to)
         if wrong := [text for text, day in ((date_from, first), (date_to, last)) if text and not day]:
             problem = request.env._("“%s” is not a day: this year is shown.", wrong[0][:40])
-            return company, "this_year", *period_days("this_year", today), problem
-        default_first, default_last = period_days("this_year", today)
+            return company, "this_year", *period_days("this_year", *days), problem
+        default_first, default_last = period_days("this_year", *days)
         first, last = first or min(default_first, last), last or max(default_last, first)
         if first > last:
             return company, None, last, first, request.env._("The first day lies after the last one: they are swapped.")

@@ -19,6 +19,39 @@ class ResPartner(models.Model):
         client = self.commercial_partner_id
         return local_date(fields.Datetime.now(), client.tz or company.sudo().partner_id.tz or "UTC")
 
+    def _billing_statement_today(self, company):
+        """The last day of an account that goes on: `(today, until)`.
+
+        Periods begin by the client's own day. But entries are dated by the server's day or the company's: what a client
+        in America pays in the evening is dated tomorrow, and would be missing until then. So what is dated after the
+        client's day, and not after theirs, stands in the account already.
+
+        Elevated to read the last day alone, as clients read no payments.
+        """
+        self._billing_check_own()
+        today = self._billing_today(company)
+        now = fields.Datetime.now()
+        ahead = max(now.date(), local_date(now, company.sudo().partner_id.tz or "UTC"))
+        if ahead <= today:
+            return today, today
+        last = (
+            self.env["account.move.line"]
+            .sudo()
+            .search(
+                [
+                    ("account_type", "=", "asset_receivable"),
+                    ("parent_state", "=", "posted"),
+                    ("company_id", "=", company.id),
+                    ("partner_id", "in", self.commercial_partner_id._billing_own_member_ids_sudo()),
+                    ("date", ">", today),
+                    ("date", "<=", ahead),
+                ],
+                order="date desc",
+                limit=1,
+            )
+        )
+        return today, last.date or today
+
     def _billing_statement(self, date_from, date_to, company=None):
         """The account of this client in one company, however long, each currency by itself.
 

@@ -1,5 +1,7 @@
 from datetime import date
 
+from freezegun import freeze_time
+
 from odoo import Command, fields
 from odoo.exceptions import AccessError
 from odoo.tests import HttpCase, TransactionCase, tagged
@@ -27,6 +29,12 @@ class TestStatementDays(TransactionCase):
             with self.subTest(period, today=today):
                 days = period_days(period, date.fromisoformat(today))
                 self.assertEqual(days, (date.fromisoformat(first), date.fromisoformat(last)))
+
+    def test_a_period_that_goes_on_may_end_after_today(self):
+        today, until = date(2026, 12, 31), date(2027, 1, 1)
+        for period, first in (("this_month", 12), ("this_quarter", 10), ("this_year", 1)):
+            self.assertEqual(period_days(period, today, until), (date(2026, first, 1), until))
+        self.assertEqual(period_days("last_month", today, until)[1], date(2026, 11, 30))
 
     def test_days(self):
         self.assertEqual(day_of(" 2026-05-15 "), date(2026, 5, 15))
@@ -90,6 +98,20 @@ class TestPortalStatement(CreditCommon, HttpCase):
                 page = self._page(self.ann, query)
                 self.assertEqual(page.status_code, 200)
                 self.assertEqual(invoice.name in page.text, seen)
+
+    def test_what_was_paid_this_evening_stands_in_the_year_that_goes_on(self):
+        self.client.sudo().tz = "America/Los_Angeles"
+        with freeze_time("2027-01-01 03:00:00"):
+            self._add_credit(45.67, date="2027-01-01")
+            self.env.flush_all()
+            for query in ("", "?period=this_month", "?date_from=2026-12-01"):
+                page = self._page(self.ann, query).text
+                self.assertIn("45.67", page)
+                self.assertIn('name="date_to" value="2027-01-01"', page)
+            self.assertIn('name="date_from" value="2026-01-01"', self._page(self.ann).text)
+            for path in ("/csv", "/pdf"):
+                self.assertIn("45.67", self._page(self.ann, path).text)
+            self.assertNotIn("45.67", self._page(self.ann, "?period=last_month").text)
 
     def test_wrong_days_are_told(self):
         self._invoice(60)

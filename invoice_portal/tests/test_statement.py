@@ -231,6 +231,26 @@ class TestStatement(CreditCommon):
             dialog = self._dialog()
         self.assertEqual((dialog.date_from, dialog.date_to), (date(2026, 1, 1), date(2026, 4, 1)))
 
+    def test_what_is_dated_by_a_day_that_the_client_has_not_yet_is_in_it(self):
+        self.client.sudo().tz = "America/Los_Angeles"
+        self.company.sudo().partner_id.tz = "Europe/Berlin"
+        evening = "2026-04-01 03:00:00"
+
+        def last_day():
+            with freeze_time(evening):
+                return self._dialog().date_to
+
+        self._on("2026-03-01", 60)
+        self._add_credit(20, date="2026-04-02")
+        self.assertEqual(last_day(), date(2026, 3, 31), "Nowhere is it the second")
+        self._add_credit(10, date="2026-04-01")
+        self.assertEqual(last_day(), date(2026, 4, 1))
+        with freeze_time(evening):
+            self.assertEqual(self.other_client._billing_statement_today(self.company)[1], date(2026, 4, 1))
+        self.other_client.sudo().tz = "America/Los_Angeles"
+        with freeze_time(evening):
+            self.assertEqual(self.other_client._billing_statement_today(self.company)[1], date(2026, 3, 31))
+
     def test_screen_pdf_and_csv_say_the_same(self):
         self._on("2026-02-05", 1234.5)
         self._add_credit(10, date="2026-02-07", memo='=HYPERLINK("http://evil.example";"Pay")')

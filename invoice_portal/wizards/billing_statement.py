@@ -46,8 +46,8 @@ class BillingStatement(models.TransientModel):
     @api.depends("partner_id", "company_id")
     def _compute_dates(self):
         for wizard in self:
-            today = wizard.partner_id._billing_today(wizard.company_id)
-            wizard.date_to = wizard.date_to or today
+            today, until = wizard.partner_id._billing_statement_today(wizard.company_id)
+            wizard.date_to = wizard.date_to or until
             wizard.date_from = wizard.date_from or fields.Date.subtract(today.replace(day=1), months=3)
 
     @api.depends("partner_id")
