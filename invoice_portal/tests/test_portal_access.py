@@ -496,11 +496,13 @@ class TestRoutes(AccessCommon):
             methods = ",".join(rule.endpoint.routing["methods"] or ["ANY"])
             if (methods, rule.rule) not in rows or "<model" in rule.rule:
                 continue
-            named = {*signature(rule.endpoint.func).parameters, *self._sent(rule.rule, "own", self.user), *ASKED}
-            for name in sorted(named - rule.arguments - {"args", "kwargs", "kw", "typed", "asked"}):
-                with self.subTest(f"{methods} {rule.rule}", name=name):
+            named = {*signature(rule.endpoint.func).parameters, *self._sent(rule.rule, "own", self.user)}
+            named -= {*rule.arguments, "args", "kwargs", "kw", "typed", "asked"}
+            # Each by itself, and all at once: the first that is refused may hide the others.
+            for names in ({*named, *ASKED}, *({name} for name in sorted(named))):
+                with self.subTest(f"{methods} {rule.rule}", names=names):
                     savepoint = self.env.cr.savepoint()
-                    response = self._asked(methods, rule.rule, "own", self.user, **{name: "\0"})
+                    response = self._asked(methods, rule.rule, "own", self.user, **dict.fromkeys(names, "\0"))
                     savepoint.close(rollback=True)
                     self.env.invalidate_all()
                     self.assertLess(response.status_code, 500)
