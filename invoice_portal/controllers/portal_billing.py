@@ -1,3 +1,5 @@
+import math
+
 from werkzeug.exceptions import abort
 
 from odoo.exceptions import AccessError, MissingError
@@ -33,6 +35,13 @@ class BillingPortalPages(CustomerPortal):
             if request.env.user._is_public() and not access_token:
                 abort(request.redirect_query("/web/login", {"redirect": request.httprequest.path}))
             raise request.not_found() from error
+
+    def _billing_typed_amount(self, text):
+        """What was typed as a number, with a comma or a point; what is none is refused by whoever asks for one."""
+        try:
+            return float((text or "").strip().replace(",", "."))
+        except ValueError:
+            return math.nan
 
     def _billing_file(self, name, content, kind):
         """A download that no cache keeps."""

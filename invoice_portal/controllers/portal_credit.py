@@ -52,7 +52,7 @@ class BillingPortalCredit(BillingPaymentPortal, BillingPortalPages):
     def billing_credit_add(self, amount=None, currency=None, **kwargs):
         """The amount was typed: show it again, with Odoo's form to pay it."""
         client = self._billing_client()
-        asked = self._cast_as_float(amount)
+        asked = self._billing_typed_amount(amount)
         choices = client._own_credit_choices_sudo()
         chosen = next((choice for choice in choices if choice.name == currency), choices[:1])
         if not chosen:

@@ -1,5 +1,3 @@
-import math
-
 from odoo.exceptions import AccessError, MissingError, UserError
 from odoo.http import content_disposition, request, route
 
@@ -73,9 +71,7 @@ class BillingPortalDispute(BillingPortalInvoices):
             return self._billing_back_to(invoice, line, "objected")
         try:
             with request.env.cr.savepoint():
-                Dispute._object_sudo(
-                    line, kind, words, self._billing_contested_amount(amount), self._billing_sent_files()
-                )
+                Dispute._object_sudo(line, kind, words, self._billing_typed_amount(amount), self._billing_sent_files())
         except UserError as error:
             typed = {
                 "kind": kind or "",
@@ -84,13 +80,6 @@ class BillingPortalDispute(BillingPortalInvoices):
             }
             return self._billing_objection_page(invoice, line, typed, str(error))
         return self._billing_back_to(invoice, line, "objected")
-
-    def _billing_contested_amount(self, text):
-        """What was typed as a number; what is none is refused by whoever asks for one."""
-        try:
-            return float((text or "").strip().replace(",", "."))
-        except ValueError:
-            return math.nan
 
     def _billing_sent_files(self):
         """One more than may be sent, and a byte more than may be in each: enough to refuse them."""

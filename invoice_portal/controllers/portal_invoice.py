@@ -231,7 +231,7 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
     def billing_invoice_part(self, invoice_id, amount=None, access_token=None, **kwargs):
         """The amount was typed: Odoo's page takes one that is signed."""
         invoice = self._billing_invoice(invoice_id, access_token)
-        asked = self._cast_as_float(amount)
+        asked = self._billing_typed_amount(amount)
         if reason := invoice._billing_why_not_part(asked):
             return self._billing_invoice_again(invoice_id, reason, access_token)
         asked = invoice.currency_id.round(asked)

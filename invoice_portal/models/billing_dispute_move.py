@@ -2,7 +2,7 @@ from datetime import timedelta
 
 from odoo import api, fields, models
 from odoo.fields import Command
-from odoo.tools import SQL
+from odoo.tools import SQL, format_date
 
 from ..tools.local_time import local_date
 from .billing_dispute import OPEN, WITHDRAWN, finite
@@ -102,13 +102,21 @@ class AccountMove(models.Model):
         if line.billing_dispute_ids.filtered(lambda dispute: dispute.state == OPEN):
             return self.env._("You have objected to this item already. We will answer.")
         if move._billing_objecting_is_over():
-            return self.env._(
-                "Items can be objected to for %s days after the date of the invoice. Please contact us.",
-                move.company_id.billing_dispute_days,
-            )
+            return move._billing_why_object_too_late()
         if move.currency_id.compare_amounts(line._billing_contestable(), 0) <= 0:
             return self.env._("All of this item was credited or answered already.")
         return None
+
+    def _billing_why_object_too_late(self):
+        return self.env._(
+            "Items can be objected to for %s days after the date of the invoice. Please contact us.",
+            self.company_id.billing_dispute_days,
+        )
+
+    def _billing_object_until(self):
+        """The last day for objections, in words; nothing where there is none."""
+        days = self.company_id.billing_dispute_days
+        return days and format_date(self.env, self.invoice_date + timedelta(days=days))
 
     def _billing_objecting_is_over(self):
         days = self.company_id.billing_dispute_days
@@ -258,11 +266,21 @@ class AccountMoveLine(models.Model):
         move = line.move_id
         if user._is_public():
             may = move.company_id.billing_dispute_allowed and move.move_type == "out_invoice" and line.price_total > 0
-            return {"objections": [], "may_object": may and not move._billing_objecting_is_over()}
+            over = move._billing_objecting_is_over()
+            return {
+                "objections": [],
+                "may_object": may and not over,
+                "until": may and over and move._billing_object_until(),
+            }
         own = move._billing_is_of(user)
+        objections = line.billing_dispute_ids._portal_values() if own else []
+        why_not = own and move._billing_why_not_object(line)
+        # What else stands against it says more than that it is late: an objection, or that nothing is due any more.
+        until = why_not and not objections and why_not == move._billing_why_object_too_late()
         return {
-            "objections": line.billing_dispute_ids._portal_values() if own else [],
-            "may_object": own and not move._billing_why_not_object(line),
+            "objections": objections,
+            "may_object": own and not why_not,
+            "until": until and move._billing_object_until(),
         }
 
     def _billing_why_not_contest(self, amount):

@@ -115,10 +115,10 @@ class ResPartner(models.Model):
         most = self._billing_credit_most(currency)
         if currency.is_zero(most):
             return self.env._("Credit cannot be paid by card.")
-        # What is no number compares to nothing.
-        if not 0 < (amount or 0) < MOST or currency.is_zero(amount):
+        # What is no number compares to nothing, and what is huge cannot be rounded.
+        if not (amount or 0) > 0 or (amount < MOST and currency.is_zero(amount)):
             return self.env._("Type an amount above zero.")
-        if currency.compare_amounts(amount, most) > 0:
+        if amount >= MOST or currency.compare_amounts(amount, most) > 0:
             return self.env._("At most %s of credit can be paid at once.", currency.format(most))
         if under_way := self._billing_credit_under_way_sudo(currency, beside):
             return self.env._(

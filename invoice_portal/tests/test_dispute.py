@@ -9,7 +9,7 @@ from odoo import Command, fields
 from odoo.exceptions import AccessError, ConcurrencyError, UserError
 from odoo.http import Request
 from odoo.tests import HttpCase, tagged
-from odoo.tools import mute_logger
+from odoo.tools import format_date, mute_logger
 
 from ..models.account_move_reminder import Instalment
 from ..models.billing_dispute import GRACE_DAYS, MOST_BYTES, MOST_FILES, MOST_WORDS
@@ -832,6 +832,23 @@ class TestDisputePortal(DisputeMixin, ReminderCommon, HttpCase):
         self.assertIn("contact us", page)
         self.assertNotIn("objection_words", page)
         self.assertEqual(self._send().status_code, 422)
+
+    def test_after_the_days_each_item_says_until_when_it_could_be_contested(self):
+        self.company.sudo().billing_dispute_days = 30
+        path, words = f"/my/invoices/{self.invoice.id}", "Could be objected to until"
+        token = self.invoice._portal_ensure_token()
+        self.assertNotIn(words, self._read(self.client_user, path))
+        self._object(self._lines(self.invoice)[1])
+        until = format_date(self.env, self.invoice.invoice_date + timedelta(days=30))
+        with freeze_time(fields.Datetime.now() + timedelta(days=40)):
+            page = self._read(self.client_user, path)
+            self.assertEqual(page.count(f"{words} {until}"), 1, "The other one is contested")
+            self.assertNotIn("Object to this item", page)
+            self.authenticate(None, None)
+            self.assertEqual(self.url_open(f"{path}?access_token={token}").text.count(words), 2)
+        self.company.sudo().billing_dispute_allowed = False
+        with freeze_time(fields.Datetime.now() + timedelta(days=40)):
+            self.assertNotIn(words, self._read(self.client_user, path))
 
 
 @tagged("post_install", "-at_install")

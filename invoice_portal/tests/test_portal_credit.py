@@ -51,6 +51,9 @@ class TestPortalCredit(CardCommon, PortalCommon, HttpCase):
         for amount in ("", "x", "nan", "inf", "-1", "0", "1e300", "0.001"):
             page = self._page(f"/my/billing/credit/add?amount={amount}")
             self.assertNotIn("You pay", page, amount)
+            huge = amount in ("inf", "1e300")
+            self.assertIn("can be paid at once" if huge else "Type an amount above zero", page, amount)
+        self.assertIn(f"You pay {self._money(5.5)}", self._page("/my/billing/credit/add?amount=5,50"))
         self.assertIn(f"You pay {self._money(25)}", self._page("/my/billing/credit/add?amount=25&currency=XXX"))
         self.company.sudo().billing_credit_most = 0
         self.assertNotIn("Add credit", self._page("/my/billing/credit"))

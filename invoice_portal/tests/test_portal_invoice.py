@@ -151,6 +151,16 @@ class TestPortalInvoices(PortalCommon):
         ):
             self.assertEqual(self._get(f"/my/invoices?{query}").status_code, 200, query)
 
+    def test_a_state_is_called_the_same_wherever_it_stands(self):
+        self._as(self.user)
+        for path in ("/my/billing", "/my/invoices", "/my/invoices/pay", f"/my/invoices/{self.open_one.id}"):
+            page = html.fromstring(self._get(path).text)
+            badges = {
+                " ".join(badge.text_content().split()) for badge in page.xpath("//main//*[contains(@class, 'badge')]")
+            }
+            self.assertIn("Waiting for Payment", badges, path)
+            self.assertNotIn("Open", badges, path)
+
     def test_filters_search_and_period(self):
         void = self._invoice(500)
         void._billing_void("Wrong client")
@@ -313,6 +323,7 @@ class TestPortalInvoicePage(PortalCommon):
         self.assertIn("is more than the", self._page(f"{path}/part?amount=121"))
         for amount in ("1e308", "1e400", "inf"):
             self.assertIn("More than the", self._page(f"{path}/part?amount={amount}"), amount)
+        self.assertIn("amount=5.5&", self._get(f"{path}/part?amount=5,5").url)
         response = self._get(f"{path}/part?amount=50")
         self.assertIn("payment_token", response.url)
         self.assertIn("50.00", response.text)
