@@ -211,6 +211,7 @@ class BillingPortalInvoices(PortalAccount, PaymentPortal, BillingPortalPages):
                 billing_invoice=invoice._billing_portal_values(user),
                 billing_page="invoices",
                 billing_title=invoice.name,
+                billing_company=invoice.company_id.sudo().name,
                 billing_logged_in=not user._is_public(),
                 billing_done=self._billing_done(kwargs.get("done")),
                 **told,

@@ -98,10 +98,14 @@ class BillingPreferencePortal(CustomerPortal):
 
     def _render_billing_recipients(self, token):
         change = request.env["billing.recipient.change"]._describe(token)
-        title = request.env._("Who receives mails about billing")
         response = request.render(
             "invoice_portal.portal_recipients_confirm",
-            {"change": change, "no_header": False, "billing_title": title},
+            {
+                "change": change,
+                "no_header": False,
+                "billing_title": request.env._("Who receives mails about billing"),
+                "billing_company": change and change["company"],
+            },
         )
         # Who has the address of this page can agree: it is told to nobody, and kept nowhere.
         response.headers["Referrer-Policy"] = "no-referrer"
