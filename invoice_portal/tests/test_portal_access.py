@@ -485,7 +485,8 @@ class TestRoutes(AccessCommon):
             page = "/my/invoices/<int:invoice_id>"
             if page in titles:
                 self.assertEqual(titles[page], f"{self.invoice.name} | {self.company.name}")
-            self.assertTrue(titles)
+            # An addon may have no page for who is not logged in.
+            self.assertTrue(titles or not user)
             first = {path: title for path, title in titles.items() if "/page/" not in path}
             self.assertEqual(len(set(first.values())), len(first), first)
 

@@ -340,7 +340,7 @@ class TestInvoiceUsageDownload(AnnexCommon, HttpCase):
         self._new_user("employee", "base.group_user")
         for login in ("stranger", "employee"):
             self.authenticate(login, login)
-            self.assertEqual(self._get().status_code, 303)
+            self.assertEqual(self._get().status_code, 404)
             response = self.url_open(f"/web/content/account.move/{self.invoice.id}/billing_usage_csv")
             self.assertNotIn(b"Amount", response.content)
 
