@@ -1,4 +1,5 @@
 import math
+import re
 
 from werkzeug.exceptions import abort
 
@@ -37,9 +38,16 @@ class BillingPortalPages(CustomerPortal):
             raise request.not_found() from error
 
     def _billing_typed_amount(self, text):
-        """What was typed as a number, with a comma or a point; what is none is refused by whoever asks for one."""
+        """What was typed as a number, with a comma or a point; what is none is refused by whoever asks for one.
+
+        Groups of three digits are as the language writes them: "1,000" is a thousand where it does so.
+        """
+        text = (text or "").strip()
+        group = request.env["res.lang"]._get_data(code=request.env.lang).thousands_sep
+        if group and re.fullmatch(rf"\d{{1,3}}({re.escape(group)}\d{{3}})+([.,]\d*)?", text):
+            text = text.replace(group, "")
         try:
-            return float((text or "").strip().replace(",", "."))
+            return float(text.replace(",", "."))
         except ValueError:
             return math.nan
 

@@ -131,6 +131,8 @@ class PaymentTransaction(models.Model):
 
     @api.model_create_multi
     def create(self, vals_list):
+        # Who may create none is told that, and not what is missing.
+        self.browse().check_access("create")
         for vals in vals_list:
             self._billing_check_told(vals)
         return super().create(vals_list)

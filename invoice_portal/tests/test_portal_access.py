@@ -98,6 +98,7 @@ JSON user
     /my/invoices/pay/<string:numbers>/transaction     done    done    refused login   login   login   refused refused
 JSON public
     /invoice/transaction/<int:invoice_id>             done    done    refused refused refused done    refused refused
+    /payment/transaction                              refused refused refused refused refused done    refused refused
 """
 
 
@@ -381,12 +382,18 @@ class TestRoutes(AccessCommon):
             "/my/invoices/pay/<string:numbers>/transaction": {**payment, "amount": due},
             "/invoice/transaction/<int:invoice_id>": {**payment, "amount": due},
             "/payment/pay": {"invoice_id": invoice.id, "amount": due},
+            "/payment/transaction": {
+                **payment,
+                "amount": due,
+                "currency_id": invoice.currency_id.id,
+                "partner_id": invoice.partner_id.id,
+            },
         }.get(path, {})
 
     def _token(self, path, who):
         if who == "wrong":
             return "0" * 36
-        if who == "right" and path == "/payment/pay":
+        if who == "right" and path in ("/payment/pay", "/payment/transaction"):
             move = self.invoice
             return payment_utils.generate_access_token(
                 move.partner_id.id, move.amount_residual, move.currency_id.id, env=self.env

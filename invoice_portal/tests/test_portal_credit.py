@@ -54,6 +54,9 @@ class TestPortalCredit(CardCommon, PortalCommon, HttpCase):
             huge = amount in ("inf", "1e300")
             self.assertIn("can be paid at once" if huge else "Type an amount above zero", page, amount)
         self.assertIn(f"You pay {self._money(5.5)}", self._page("/my/billing/credit/add?amount=5,50"))
+        # As the language of the client groups digits: never a thousandth of what was meant.
+        for typed in ("1,000", "1,000.00"):
+            self.assertIn(f"You pay {self._money(1000)}", self._page(f"/my/billing/credit/add?amount={typed}"))
         self.assertIn(f"You pay {self._money(25)}", self._page("/my/billing/credit/add?amount=25&currency=XXX"))
         self.company.sudo().billing_credit_most = 0
         self.assertNotIn("Add credit", self._page("/my/billing/credit"))
