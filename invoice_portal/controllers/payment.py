@@ -69,7 +69,8 @@ class BillingPaymentPortal(PaymentPortal):
         """What a client pays for nothing in particular becomes its credit, and is paid as that: within the bounds, one
         payment at a time, by one's own card."""
         user = request.env.user
-        if kwargs.get("is_validation") or not user._is_portal() or partner_id != user.partner_id.id:
+        of_user = self._cast_as_int(partner_id) == user.partner_id.id
+        if kwargs.get("is_validation") or not user._is_portal() or not of_user:
             return super().payment_transaction(amount, currency_id, partner_id, access_token, **kwargs)
         amount = self._cast_as_float(amount)
         if not check_access_token(access_token, partner_id, amount, currency_id):

@@ -735,13 +735,14 @@ class TestPortalPayment(CardCommon, HttpCase):
             )
             self.env.invalidate_all()
 
-    def _pay_for_nothing(self, amount=50.0, token=None, partner=None):
+    def _pay_for_nothing(self, amount=50.0, token=None, partner=None, as_text=False):
         """As Odoo's page `/payment/pay` asks for it."""
         partner = partner or self.portal.partner_id
+        partner_id = f"{partner.id}" if as_text else partner.id
         currency = self.company.currency_id
         params = {
             "access_token": generate_access_token(partner.id, amount, currency.id, env=self.env(su=True)),
-            "partner_id": partner.id,
+            "partner_id": partner_id,
             "currency_id": currency.id,
             "amount": amount,
             "provider_id": self.demo_provider.id,
@@ -762,7 +763,8 @@ class TestPortalPayment(CardCommon, HttpCase):
         self.assertEqual((attempt.billing_credit_client_id, attempt.billing_origin), (self.client, "client"))
         self.assertIn("access_token=", attempt.landing_route)
         self.assertIn("paid a moment ago", str(self._pay_for_nothing()["error"]))
-        self.assertIn("At most", str(self._pay_for_nothing(amount=250_000.0)["error"]))
+        for as_text in (False, True):
+            self.assertIn("At most", str(self._pay_for_nothing(amount=250_000.0, as_text=as_text)["error"]))
 
     def test_what_is_paid_for_nothing_is_paid_by_one_s_own_card(self):
         colleague = self._new_portal_user(self.client, "colleague")
