@@ -80,9 +80,11 @@ class AccountMove(models.Model):
         due = sum(self.mapped("amount_residual"))
         if currency.is_zero(due):
             return self.env._("%s is paid already.", ", ".join(self.mapped("name")))
-        # What is no number compares to nothing.
-        if not 0 < (amount or 0) < MOST or currency.is_zero(amount):
+        # What is no number compares to nothing, and what is huge cannot be rounded.
+        if not (amount or 0) > 0 or (amount < MOST and currency.is_zero(amount)):
             return self.env._("Type an amount above zero.")
+        if amount >= MOST:
+            return self.env._("More than the %s that is due.", currency.format(due))
         if under_way := self._billing_transactions_under_way_sudo(beside)[:1]:
             return self.env._(
                 "A payment of %(amount)s (%(reference)s) is under way. As long as its outcome is open, no other can be "

@@ -185,6 +185,8 @@ class TestCredit(CreditCommon):
         for amount in (0, -5, 0.001):
             with self.assertRaisesRegex(UserError, "above zero"):
                 self._add_credit(amount)
+        with self.assertRaisesRegex(UserError, "that large"):
+            self._add_credit(1e15)
 
     def test_cards_are_not_typed(self):
         wizard = self._wizard("billing.credit.add", amount=1)

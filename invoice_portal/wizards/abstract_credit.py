@@ -72,7 +72,9 @@ class BillingCreditWizard(models.AbstractModel):
         self.company_id.check_access("read")
 
     def _check_amount(self):
-        if not 0 < self.amount < TOO_MUCH or self.currency_id.is_zero(self.amount):
+        if self.amount >= TOO_MUCH:
+            raise UserError(self.env._("No payment is that large: look at the amount."))
+        if not self.amount > 0 or self.currency_id.is_zero(self.amount):
             raise UserError(self.env._("Type an amount above zero."))
 
     def _amount_in_words(self):
