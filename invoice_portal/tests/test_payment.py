@@ -140,6 +140,18 @@ class TestMarkAsPaid(PaymentCommon):
                 self._dialog(invoice, amount=amount).action_create_payments()
         self.assertFalse(invoice.reconciled_payment_ids)
 
+    def test_accountants_without_billing_pay_by_odoo_s_dialog(self):
+        accountant = self._new_user("books", "account.group_account_invoice")
+        moves = self._invoice(100) | self._invoice(50, client=self.other_client)
+        dialog = (
+            self.env["account.payment.register"]
+            .with_user(accountant)
+            .with_context(active_model="account.move", active_ids=moves.ids)
+            .create({})
+        )
+        dialog.action_create_payments()
+        self.assertEqual(moves.mapped("billing_balance"), [0, 0])
+
     def test_too_much_becomes_the_client_s_credit(self):
         invoice = self._invoice(100)
         dialog = self._dialog(invoice, amount=120)
